@@ -1,0 +1,19 @@
+//! One file per verb: arguments → one operation → its view. Decisions and effects live in the operations.
+
+pub mod completions;
+mod config;
+
+use crate::cli::Cmd;
+use crate::context::Ctx;
+
+/// Runs one command; returns its exit code when it did not fail.
+pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
+    match command {
+        Cmd::Completions(args) => completions::run(ctx, &args),
+        Cmd::Man(args) => completions::man(ctx, &args),
+        Cmd::Config(args) => config::run(ctx, &args),
+        _ => {
+            Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())
+        }
+    }
+}

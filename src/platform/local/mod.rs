@@ -1,0 +1,12 @@
+//! The local platform: an agent supervises processes behind a weighted proxy.
+
+use std::sync::Arc;
+
+use super::Platform;
+use crate::context::Ctx;
+use crate::service::Service;
+use crate::settings::Target;
+
+pub async fn open(_ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
+    anyhow::bail!("{}: no adapter for {:?}", service.service, target.platform)
+}

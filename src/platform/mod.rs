@@ -1,0 +1,193 @@
+//! A place to run a service: what deploy and rollout need of it. Adapters: Kubernetes, and the local agent.
+
+pub mod kubernetes;
+pub mod local;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::context::Ctx;
+use crate::rollout::{Effect, Observation, Slot};
+use crate::service::{PlatformKind, Service};
+use crate::settings::Target;
+
+/// Opens the adapter of `target`. Makes no request.
+pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
+    match target.platform {
+        PlatformKind::Kubernetes => kubernetes::open(ctx, service, target).await,
+        PlatformKind::Local => local::open(ctx, service, target).await,
+    }
+}
+
+/// What is to be deployed.
+#[derive(Debug, Clone)]
+pub struct Release {
+    pub service: Service,
+    /// The folder of msctl.yaml.
+    pub folder: PathBuf,
+    /// `repository@sha256:…`; None on the local platform, which builds from the folder.
+    pub image: Option<String>,
+    /// Values of `secrets`, resolved; never printed, never stored outside the platform's secret store.
+    pub secrets: std::collections::BTreeMap<String, String>,
+}
+
+/// What a slot runs, in the platform's own terms. The same hash is the same revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Of the template without its revision label.
+    pub hash: String,
+    /// Shown to people: the image by digest, or the build's input hash.
+    pub image: String,
+    /// The platform's description; holds no secret values.
+    pub body: Value,
+}
+
+/// What the platform can do, said at plan time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Capabilities {
+    /// Such as `gateway-api (edge/public)`; None: numbers of pods split the traffic.
+    pub router: Option<String>,
+    /// After a write the router's traffic may lag so long.
+    pub route_lag: std::time::Duration,
+    pub header_match: bool,
+    pub mirror: bool,
+}
+
+/// One difference between what is and what a deploy would make.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// `Deployment/orders-blue`.
+    pub object: String,
+    pub action: Action,
+    /// Unified diff, secrets masked.
+    pub diff: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The state document and the version to compare when it is saved.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub body: String,
+    pub version: String,
+}
+
+/// Who drives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// `user@host:pid:random`; empty when released.
+    pub holder: String,
+    pub acquired: Option<Timestamp>,
+    pub renewed: Option<Timestamp>,
+    /// Changes with every renewal; expiry is judged by how long it stays the same.
+    pub version: String,
+}
+
+/// The cases a caller branches on; everything else is `Other`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    NotFound(String),
+    /// The object changed since it was read.
+    #[error("{0} was changed by someone else meanwhile")]
+    Conflict(String),
+    /// Another manager owns the field or object.
+    #[error("{object} is managed by {manager}")]
+    Owned { object: String, manager: String },
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// No answer; the request may or may not have arrived.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Another driver raised the epoch: this one must stop.
+    #[error("another driver took over (epoch {seen} is above {ours})")]
+    Overtaken { seen: u64, ours: u64 },
+    /// The namespace or service is being deleted.
+    #[error("{0} is being deleted")]
+    Terminating(String),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What `logs` asks for.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    pub follow: bool,
+    pub tail: Option<i64>,
+    pub since: Option<std::time::Duration>,
+    pub slot: Option<Slot>,
+    pub previous: bool,
+}
+
+/// A line of a pod's log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogLine {
+    pub pod: String,
+    pub slot: Option<Slot>,
+    pub line: String,
+}
+
+/// One service on one place. Methods that write take the driver's epoch and fail with [`Error::Overtaken`]
+/// when an object carries a higher one.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// For messages: `context kind-staging, namespace shop`, or `this machine`.
+    fn place(&self) -> String;
+    async fn capabilities(&self) -> Result<Capabilities>;
+
+    /// Works out what a slot would run. Writes nothing that serves; locally this is the build.
+    async fn template(&self, ctx: &Ctx, release: &Release) -> anyhow::Result<Template>;
+    /// What `install`, and applying `template` to the live slot, would change.
+    async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>>;
+    /// Makes everything that is not a slot: accounts, configuration, the public Service, policy, route.
+    /// What only a rollout may change (selector, weights) is set at creation and left alone after.
+    /// Returns what changed; nothing changed, nothing written.
+    async fn install(
+        &self,
+        release: &Release,
+        template: &Template,
+        epoch: u64,
+    ) -> anyhow::Result<Vec<Change>>;
+    /// Removes the service and all that belongs to it.
+    async fn delete(&self) -> anyhow::Result<Vec<Change>>;
+
+    async fn load(&self) -> Result<Option<Stored>>;
+    /// Compare-and-swap; `version` None creates. Returns the new version.
+    async fn save(&self, body: &str, version: Option<&str>) -> Result<String>;
+    async fn put_template(&self, revision: u32, template: &Template) -> Result<()>;
+    async fn get_template(&self, revision: u32) -> Result<Template>;
+
+    async fn lease(&self) -> Result<Option<Lease>>;
+    /// Takes the lease over from `seen` (None: it does not exist), by compare-and-swap. Returns its new version.
+    async fn take_lease(&self, holder: &str, seen: Option<&Lease>) -> Result<Lease>;
+    /// Renews or, with `release`, gives it up; fails with Conflict when it is no longer ours.
+    async fn renew_lease(&self, held: &Lease, release: bool) -> Result<Lease>;
+    /// The highest epoch any managed object carries.
+    async fn epoch(&self) -> Result<u64>;
+    /// Raises the epoch of every managed object to `epoch`, never lowers one.
+    async fn raise_epoch(&self, epoch: u64) -> Result<()>;
+
+    /// The service as it is; the first call lists and starts the watches, later ones read the caches.
+    async fn observe(&self) -> Result<Observation>;
+    /// Returns when something observed, the state or the lease may have changed since the last `observe`.
+    async fn changed(&self);
+    async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()>;
+
+    /// Sends lines until the logs end, or for ever with `follow`; ends when the receiver is dropped.
+    async fn logs(&self, query: &LogQuery, lines: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()>;
+    /// Replaces the pods of `slot` one at a time, respecting budgets; returns how many were replaced.
+    async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32>;
+}

@@ -1,0 +1,93 @@
+//! What a platform reports of a service, read from caches that watches keep current.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Routing, Selection, Slot};
+
+/// The service as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The platform's clock; pauses and deadlines are compared in it.
+    pub time: Timestamp,
+    /// Slots that exist.
+    pub slots: BTreeMap<Slot, SlotObservation>,
+    /// What the public Service selects; None before it exists.
+    pub selection: Option<Selection>,
+    /// None without a router.
+    pub route: Option<RouteObservation>,
+}
+
+/// One slot. Counts are of pods of the slot's present template unless they say otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlotObservation {
+    /// Revision of the template the slot carries.
+    pub revision: u32,
+    /// Asked-for number of pods.
+    pub desired: u32,
+    /// The platform has acted on the newest template and number (observedGeneration is current).
+    pub current: bool,
+    /// Pods that exist and are not terminating, of any template.
+    pub replicas: u32,
+    /// Pods of the present template.
+    pub updated: u32,
+    /// Ready pods of any template.
+    pub ready: u32,
+    /// Pods of any template, ready for at least minReady.
+    pub available: u32,
+    /// Available pods of the present template.
+    pub updated_available: u32,
+    /// Pods that are going but still there.
+    pub terminating: u32,
+    /// Pods that the public Service's endpoints hold, ready or not.
+    pub in_public: u32,
+    /// When a count last improved, a pod started, or the template changed.
+    pub progressed: Option<Timestamp>,
+    /// What is wrong with pods of the present template.
+    pub problems: Vec<Problem>,
+    /// Restarts of containers of the present template.
+    pub restarts: u32,
+}
+
+impl SlotObservation {
+    /// The slot runs `replicas` pods of its present template, all available, and none of another.
+    pub fn complete(&self, replicas: u32) -> bool {
+        self.current
+            && self.desired == replicas
+            && self.replicas == replicas
+            && self.updated == replicas
+            && self.updated_available == replicas
+    }
+    /// No pod is left, not even a terminating one.
+    pub fn empty(&self) -> bool {
+        self.current && self.desired == 0 && self.replicas == 0 && self.terminating == 0
+    }
+}
+
+/// The router's rules as read back, and whether it took them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteObservation {
+    pub routing: Routing,
+    /// Accepted and resolved at the newest generation.
+    pub accepted: bool,
+    /// Why not, in the router's words.
+    pub refusal: Option<String>,
+    /// When the present rules were written, as far as known.
+    pub since: Option<Timestamp>,
+}
+
+/// Why a pod does not become or stay ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable code: image-pull, crash, oom-killed, unschedulable, probe-failing, config-missing, start-failed, …
+    pub reason: String,
+    pub pod: String,
+    /// In the platform's own words: the event, the exit code, the probe's answer.
+    pub message: String,
+    /// Waiting longer will not help.
+    pub terminal: bool,
+    /// Last lines of the container's log.
+    pub log: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! (room of its helper; replaced on landing)

@@ -1,0 +1,102 @@
+//! What the types cannot say: names, ports, steps that make sense together.
+
+use std::path::Path;
+
+use super::{Service, StepSpec, Strategy};
+use crate::error::Failure;
+
+/// A DNS label of at most 50 characters: `-blue` and the pods' suffixes must fit in 63.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() {
+        return Err("a name is needed".into());
+    }
+    if name.chars().count() > 50 {
+        return Err(format!("the name has {} characters; 50 is the most", name.chars().count()));
+    }
+    if !name.chars().all(fits) || name.starts_with('-') || name.ends_with('-') {
+        return Err(format!(
+            "{name:?} is not a DNS label: small letters, digits and inner hyphens, such as `orders`"
+        ));
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("{name:?} begins with a digit; a Service's name may not"));
+    }
+    Ok(())
+}
+
+/// Checks a parsed msctl.yaml; the first thing wrong is the error, with exit code 2.
+pub fn validate(service: &Service, file: &Path) -> anyhow::Result<()> {
+    check(service).map_err(|(key, why)| {
+        Failure::usage("invalid-service", format!("{}: {key}: {why}", file.display()))
+            .object(file.display().to_string())
+            .into()
+    })
+}
+
+fn check(service: &Service) -> Result<(), (String, String)> {
+    let wrong = |key: &str, why: String| Err((key.to_owned(), why));
+    if service.workspace.is_some() {
+        return Ok(());
+    }
+    check_name(&service.service).map_err(|why| ("service".to_owned(), why))?;
+    if service.port == 0 {
+        return wrong("port", "0 is no port; use 1 to 65535".into());
+    }
+    for (key, path) in [("health.live", &service.health.live), ("health.ready", &service.health.ready)] {
+        if !path.starts_with('/') {
+            return wrong(key, format!("{path:?} must begin with a slash"));
+        }
+    }
+    if let Some(scaling) = &service.autoscaling
+        && (scaling.min == 0 || scaling.max < scaling.min)
+    {
+        return wrong("autoscaling", format!("min {} and max {} do not fit", scaling.min, scaling.max));
+    }
+    for (index, step) in service.rollout.steps.iter().enumerate() {
+        check_step(step).map_err(|why| (format!("rollout.steps[{index}]"), why))?;
+    }
+    if service.rollout.strategy == Strategy::Canary
+        && let Some(why) = falling_weights(&service.rollout.steps)
+    {
+        return wrong("rollout.steps", why);
+    }
+    Ok(())
+}
+
+fn check_step(step: &StepSpec) -> Result<(), String> {
+    let set = step.actions();
+    match set.as_slice() {
+        [_] => {}
+        [] => return Err("names no action; one of weight, scale, pause, analyze, header, mirror".into()),
+        several => return Err(format!("names {}; a step has one action", several.join(" and "))),
+    }
+    if step.weight.is_some_and(|w| w > 100) || step.mirror.is_some_and(|m| m > 100) {
+        return Err("a weight is a percentage from 0 to 100".into());
+    }
+    if !step.metrics.is_empty() && step.analyze.is_none() && step.experiment.is_none() {
+        return Err("metrics belong to analyze or experiment".into());
+    }
+    Ok(())
+}
+
+fn falling_weights(steps: &[StepSpec]) -> Option<String> {
+    let weights: Vec<u8> = steps.iter().filter_map(|s| s.weight).collect();
+    let pair = weights.windows(2).find(|w| w[1] < w[0])?;
+    Some(format!("weight {} comes after {}; weights only grow", pair[1], pair[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["orders", "a", "shop-orders2"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "../x", "Orders", "größe", "-a", "a-", "1st", &"a".repeat(300)] {
+            assert!(check_name(bad).is_err(), "{bad:?} must be refused");
+        }
+    }
+}

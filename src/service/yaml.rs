@@ -1,0 +1,57 @@
+//! YAML into a type, with the place and a suggestion when it does not fit.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Failure, Location, did_you_mean};
+
+/// Parses `text` of `file`. CRLF and a byte order mark are accepted.
+///
+/// # Errors
+/// Exit code 2 with line, column and, for an unknown key, the key that was probably meant.
+pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> anyhow::Result<T> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    serde_yaml::from_str(text).map_err(|error| explain(&error, file).into())
+}
+
+fn explain(error: &serde_yaml::Error, file: &Path) -> Failure {
+    let place = error.location();
+    let plain = error.without_snippet().to_string();
+    let mut failure = Failure::usage("invalid-file", strip_place(&plain));
+    if let Some((word, known)) = unknown_key(&plain)
+        && let Some(near) = did_you_mean(&word, known.iter().map(String::as_str))
+    {
+        failure = failure.hint(format!("did you mean {near:?}?"));
+    }
+    if let Some(place) = place {
+        failure = failure.at(Location {
+            file: file.display().to_string(),
+            line: place.line(),
+            column: place.column(),
+        });
+    } else {
+        failure = failure.object(file.display().to_string());
+        failure.message = format!("{}: {}", file.display(), failure.message);
+    }
+    failure
+}
+
+/// The parser's text without the line and column, which stand in front of ours.
+fn strip_place(text: &str) -> String {
+    let text = text.lines().next().unwrap_or(text);
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    match text.strip_prefix("line ").and_then(|t| t.split_once(": ")) {
+        Some((_, rest)) => rest.to_owned(),
+        None => text.split(" at line ").next().unwrap_or(text).to_owned(),
+    }
+}
+
+/// The word and the known words of serde's "unknown field `x`, expected one of `a`, `b`".
+fn unknown_key(text: &str) -> Option<(String, Vec<String>)> {
+    if !text.contains("unknown field") && !text.contains("unknown variant") {
+        return None;
+    }
+    let mut quoted = text.split('`').skip(1).step_by(2).map(str::to_owned);
+    Some((quoted.next()?, quoted.collect()))
+}

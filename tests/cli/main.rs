@@ -1,0 +1,4 @@
+//! The binary's surface: a real run with the environment cleared; status, stdout and stderr together.
+
+mod run;
+mod usage;
