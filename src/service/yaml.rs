@@ -47,11 +47,12 @@ fn strip_place(text: &str) -> String {
     }
 }
 
-/// The word and the known words of serde's "unknown field `x`, expected one of `a`, `b`".
+/// The word and the known words of "unknown field `x`, expected one of a, `b`".
 fn unknown_key(text: &str) -> Option<(String, Vec<String>)> {
-    if !text.contains("unknown field") && !text.contains("unknown variant") {
-        return None;
-    }
-    let mut quoted = text.split('`').skip(1).step_by(2).map(str::to_owned);
-    Some((quoted.next()?, quoted.collect()))
+    let rest = text.split_once("unknown field ").or_else(|| text.split_once("unknown variant "))?.1;
+    let (word, known) = rest.split_once(", expected ").unwrap_or((rest, ""));
+    let known = known.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
+    let bare =
+        |w: &str| w.trim().trim_start_matches("one of ").trim_matches(|c| "`\"'".contains(c)).to_owned();
+    Some((bare(word), known.split([',']).flat_map(|w| w.split(" or ")).map(bare).collect()))
 }
