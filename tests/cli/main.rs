@@ -1,4 +1,6 @@
 //! The binary's surface: a real run with the environment cleared; status, stdout and stderr together.
 
+mod generated;
 mod run;
+mod structure;
 mod usage;
