@@ -51,7 +51,8 @@ from_checkout() { # FOLDER
 
 put() { # FILE TARGET MODE: atomically, so that a running msctl is never half-replaced
   mkdir -p "$(dirname "$2")" || die "cannot create $(dirname "$2"); choose another place with --prefix"
-  cp "$1" "$2.new.$$" && chmod "$3" "$2.new.$$" && mv -f "$2.new.$$" "$2" || die "cannot write $2"
+  { cp "$1" "$2.new.$$" && chmod "$3" "$2.new.$$" && mv -f "$2.new.$$" "$2"; } ||
+    die "cannot write $2"
 }
 
 install_from() { # FOLDER PREFIX
