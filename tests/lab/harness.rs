@@ -28,6 +28,25 @@ pub const BUSYBOX: &str = "localhost:5000/busybox:1";
 /// The registry that wants a login: user `lab`, password `secret`.
 pub const PRIVATE: &str = "localhost:5001";
 
+/// Traefik and Prometheus of `tests/lab/router`.
+pub struct Router {
+    /// Its HTTP entry point; routes attach to the Gateway `lab` in the namespace `router`.
+    pub url: String,
+    pub prometheus: String,
+}
+
+fn exports(script: &str) -> impl Fn(&str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(script);
+    let out = Command::new(path).arg("env").output().expect("the lab's scripts can be run");
+    let text = String::from_utf8(out.stdout).expect("exports are text");
+    let script = script.to_owned();
+    move |name| {
+        let key = format!("export {name}=");
+        let found = text.lines().find_map(|l| l.strip_prefix(&key));
+        found.unwrap_or_else(|| panic!("tests/lab/{script} is not up (no {name}): see tests/run")).to_owned()
+    }
+}
+
 pub struct Lab {
     pub kubeconfig: PathBuf,
     pub docker_host: String,
@@ -38,14 +57,7 @@ impl Lab {
     /// The running lab. Panics when there is none: a test that cannot run must not be green.
     pub fn get() -> &'static Lab {
         static LAB: LazyLock<Lab> = LazyLock::new(|| {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
-            let out = Command::new(script).arg("env").output().expect("tests/lab/lab can be run");
-            let text = String::from_utf8(out.stdout).expect("exports are text");
-            let value = |name: &str| {
-                let key = format!("export {name}=");
-                let found = text.lines().find_map(|l| l.strip_prefix(&key));
-                found.unwrap_or_else(|| panic!("the lab is not up (no {name}): tests/run node")).to_owned()
-            };
+            let value = exports("lab");
             let old_path = std::env::var("PATH").unwrap_or_default();
             Lab {
                 kubeconfig: value("KUBECONFIG").into(),
@@ -54,6 +66,12 @@ impl Lab {
             }
         });
         &LAB
+    }
+
+    /// For tests of the module `router`.
+    pub fn router(&self) -> Router {
+        let value = exports("router/router");
+        Router { url: value("ROUTER_URL"), prometheus: value("PROMETHEUS_URL") }
     }
 
     /// A new namespace, deleted when dropped. `restricted` enforces the Pod Security profile of that name.

@@ -3,4 +3,5 @@
 
 mod harness;
 mod load;
+mod router;
 mod the_lab;
