@@ -11,6 +11,7 @@
 pub mod cli;
 mod commands;
 pub mod context;
+pub mod demo;
 pub mod deploy;
 pub mod error;
 pub mod image;

@@ -1,7 +1,6 @@
 //! `completions`, `man`, and the answer to a shell that asks for candidates.
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use clap_complete::Shell;
 
 use crate::cli;
@@ -35,13 +34,6 @@ pub fn script(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut cli::command(), "msctl", &mut script);
     script
-}
-
-/// Every shell's script by its file name, as committed in `completions/`.
-#[cfg(test)]
-pub fn scripts() -> impl Iterator<Item = (String, Vec<u8>)> {
-    use clap_complete::Generator;
-    Shell::value_variants().iter().map(|shell| (shell.file_name("msctl"), script(*shell)))
 }
 
 pub fn man(ctx: &Ctx, args: &cli::Man) -> anyhow::Result<u8> {

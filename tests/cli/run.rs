@@ -1,6 +1,6 @@
 //! Runs the binary hermetically: empty HOME, cleared environment, fixed width.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 pub struct Home {
@@ -14,9 +14,6 @@ pub fn msctl_bin() -> &'static Path {
 impl Home {
     pub fn new() -> Self {
         Home { dir: tempfile::tempdir().unwrap() }
-    }
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().to_owned()
     }
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(msctl_bin());
