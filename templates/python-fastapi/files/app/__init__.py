@@ -1,0 +1,1 @@
+"""The service: configuration, HTTP, health, telemetry and the calls it makes."""
