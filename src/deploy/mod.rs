@@ -1,1 +1,3 @@
-//! (room of its helper; replaced on landing)
+//! Deploys a service: image, secrets, preflight, plan, rollout; and says what is wrong when it is.
+
+pub mod diagnose;

@@ -150,6 +150,11 @@ pub trait Platform: Send + Sync {
 
     /// Works out what a slot would run. Writes nothing that serves; locally this is the build.
     async fn template(&self, ctx: &Ctx, release: &Release) -> anyhow::Result<Template>;
+    /// Whether a deploy of `release` (its image may not be known yet) could succeed: rights, quota, admission.
+    /// Writes nothing; returns warnings.
+    async fn preflight(&self, _release: &Release) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     /// What `install`, and applying `template` to the live slot, would change.
     async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>>;
     /// Makes everything that is not a slot: accounts, configuration, the public Service, policy, route.

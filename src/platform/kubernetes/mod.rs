@@ -1,6 +1,7 @@
 //! Kubernetes: slots are Deployments, state is a ConfigMap, the driver's lock a Lease.
 
 pub mod config;
+pub mod release;
 
 use std::sync::Arc;
 

@@ -1,0 +1,49 @@
+//! Names, labels and annotations of what msctl makes in a cluster: the contract between the rooms that write
+//! objects and those that read them back.
+
+use crate::rollout::Slot;
+
+/// Applies objects. Never owns what only a rollout may change.
+pub const MANAGER: &str = "msctl";
+/// Patches replicas, the public Service's selector, route rules, HPA bounds and epochs.
+pub const ROLLOUT_MANAGER: &str = "msctl-rollout";
+
+pub const NAME: &str = "app.kubernetes.io/name";
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub const VERSION: &str = "app.kubernetes.io/version";
+pub const SLOT: &str = "msctl.dev/slot";
+pub const REVISION: &str = "msctl.dev/revision";
+/// The fence against a driver that was overtaken.
+pub const EPOCH: &str = "msctl.dev/epoch";
+/// Of the object as it was applied, without the epoch.
+pub const CHECKSUM: &str = "msctl.dev/checksum";
+/// On a slot's Deployment: the hash of its template.
+pub const TEMPLATE: &str = "msctl.dev/template";
+/// Membership of the service's ApplySet.
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
+
+/// The container that runs the service, and the name of its port.
+pub const CONTAINER: &str = "app";
+pub const PORT_NAME: &str = "http";
+/// The port of the public Service and of the slot Services.
+pub const SERVICE_PORT: u16 = 80;
+
+/// `orders-blue`: Deployment, Service, PodDisruptionBudget and HorizontalPodAutoscaler of a slot.
+pub fn slot(service: &str, slot: Slot) -> String {
+    format!("{service}-{slot}")
+}
+
+/// The ConfigMap that lists which kinds the service has.
+pub fn inventory(service: &str) -> String {
+    format!("{service}-inventory")
+}
+
+/// The Secret with the key that secrets' names are hashed with.
+pub fn hash_key(service: &str) -> String {
+    format!("{service}-hash-key")
+}
+
+/// Selects every object of a service.
+pub fn selector(service: &str) -> String {
+    format!("{NAME}={service},{MANAGED_BY}=msctl")
+}
