@@ -186,6 +186,7 @@ pub trait Platform: Send + Sync {
     async fn raise_epoch(&self, epoch: u64) -> Result<()>;
 
     /// The service as it is; the first call lists and starts the watches, later ones read the caches.
+    /// Never older than a write that `execute` has returned from: what was asked for is seen asked for.
     async fn observe(&self) -> Result<Observation>;
     /// Returns when something observed, the state or the lease may have changed since the last `observe`.
     async fn changed(&self);

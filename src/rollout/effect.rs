@@ -65,6 +65,14 @@ impl Routing {
     pub fn weight_of(&self, slot: Slot) -> u8 {
         if slot == self.candidate { self.weight } else { 100 - self.weight.min(100) }
     }
+    /// Sends requests the same way, whichever slot either calls the candidate.
+    pub fn same(&self, other: &Routing) -> bool {
+        let extras = |r: &Routing| !r.matches.is_empty() || r.mirror > 0;
+        self.weight_of(Slot::Blue) == other.weight_of(Slot::Blue)
+            && self.matches == other.matches
+            && self.mirror == other.mirror
+            && (!extras(self) || self.candidate == other.candidate)
+    }
     /// Whether any request at all may reach `slot`.
     pub fn reaches(&self, slot: Slot) -> bool {
         self.weight_of(slot) > 0 || (slot == self.candidate && (!self.matches.is_empty() || self.mirror > 0))

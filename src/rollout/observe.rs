@@ -16,8 +16,14 @@ pub struct Observation {
     pub slots: BTreeMap<Slot, SlotObservation>,
     /// What the public Service selects; None before it exists.
     pub selection: Option<Selection>,
+    /// Who wrote that selection last, where the platform knows: a field manager.
+    pub selected_by: Option<String>,
     /// None without a router.
     pub route: Option<RouteObservation>,
+    /// Version of the state document as a watch last saw it; None: not watched, so the driver loads it.
+    pub state_version: Option<String>,
+    /// The service's place is being deleted.
+    pub terminating: bool,
 }
 
 /// One slot. Counts are of pods of the slot's present template unless they say otherwise.
@@ -76,6 +82,8 @@ pub struct RouteObservation {
     pub refusal: Option<String>,
     /// When the present rules were written, as far as known.
     pub since: Option<Timestamp>,
+    /// Who wrote the present rules, where the platform knows: a field manager.
+    pub by: Option<String>,
 }
 
 /// Why a pod does not become or stay ready.
