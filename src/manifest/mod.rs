@@ -1,3 +1,68 @@
 //! A service as Kubernetes objects. Pure: a service, an image and secrets in, JSON out; one file per family.
 
+mod account;
+mod config;
+mod hash;
 pub mod names;
+mod object;
+mod pod;
+mod policy;
+mod route;
+mod service;
+mod slot;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::platform::Template;
+use crate::service::{SecretSource, Service};
+
+pub use config::Configuration;
+pub use hash::{canonical, checksum, keyed, sha256};
+pub use object::{Kind, inert, kind_of, name_of, rollout_fields, stamped};
+pub use policy::usual_ports;
+pub use route::{Gateway, rules};
+pub use slot::objects as slot_objects;
+pub use yaml::print as to_yaml;
+
+/// What objects are made of.
+pub struct Input<'a> {
+    pub service: &'a Service,
+    /// `repository@sha256:…`.
+    pub image: &'a str,
+    /// Values of the secrets that msctl stores.
+    pub secrets: &'a BTreeMap<String, String>,
+    /// Key of the secrets' names; unused without secrets.
+    pub key: &'a [u8],
+}
+
+/// What a slot runs, slot-neutral: `Template::body` of the Kubernetes platform.
+pub fn template(input: &Input<'_>) -> Template {
+    let configuration = config::of(input);
+    let pod = pod::template(input, &configuration);
+    Template {
+        hash: sha256(&pod),
+        image: input.image.to_owned(),
+        body: slot::body(input, pod, &configuration),
+    }
+}
+
+/// Everything of a service that is not a slot, in the waves it is written in.
+pub fn shared(input: &Input<'_>, gateway: Option<&Gateway>) -> [Vec<Value>; 3] {
+    let service = input.service;
+    let mut first = vec![account::of(service)];
+    first.extend(config::of(input).objects());
+    let second = vec![service::public(service), policy::of(service)];
+    let third = gateway.zip(service.expose.as_ref());
+    [first, second, third.map(|(gateway, expose)| route::of(service, expose, gateway)).into_iter().collect()]
+}
+
+/// Whether msctl stores a Secret for the service.
+pub fn stores_secrets(service: &Service) -> bool {
+    service.secrets.values().any(|s| !matches!(s, SecretSource::FromSecret(_)))
+}
+
+#[cfg(test)]
+mod tests;

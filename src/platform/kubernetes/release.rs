@@ -7,12 +7,7 @@ use kube::Client;
 use crate::platform::{self, Change, Release, Template};
 use crate::rollout::Slot;
 
-/// The Gateway that an HTTPRoute attaches to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gateway {
-    pub namespace: String,
-    pub name: String,
-}
+pub use crate::manifest::Gateway;
 
 /// Where one service lives.
 #[derive(Clone)]

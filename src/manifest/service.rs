@@ -1,0 +1,21 @@
+//! The Service that others call. It is made selecting blue, the slot of a first deploy; a rollout repoints it.
+
+use serde_json::{Value, json};
+
+use super::names;
+use super::object::{Kind, object};
+use crate::rollout::Slot;
+use crate::service::Service;
+
+pub(super) fn public(service: &Service) -> Value {
+    let selector = json!({names::NAME: service.service, names::SLOT: Slot::Blue.name()});
+    let spec = json!({"selector": selector, "ports": [port()]});
+    object(Kind::Service, service, &service.service, json!({"spec": spec}))
+}
+
+/// By the port's name, so that slots whose versions listen on different ports can stand side by side.
+pub(super) fn port() -> Value {
+    json!({
+        "name": names::PORT_NAME, "port": names::SERVICE_PORT, "targetPort": names::PORT_NAME, "protocol": "TCP",
+    })
+}
