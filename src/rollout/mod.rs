@@ -7,6 +7,7 @@ mod observe;
 mod options;
 mod slot;
 mod status;
+pub mod view;
 
 pub use deploy::{Ended, Outcome, deploy};
 pub use effect::{Effect, HeaderMatch, MatchValue, Routing, Selection};
@@ -14,3 +15,4 @@ pub use observe::{Observation, Problem, RouteObservation, SlotObservation};
 pub use options::{Options, Until};
 pub use slot::{Placed, Slot};
 pub use status::{Phase, SlotStatus, Slots, Status, StepStatus, WeightStatus};
+pub use view::{Frame, StepLine, StepProgress};

@@ -95,6 +95,11 @@ macro_rules! colours {
 }
 
 impl Paint {
+    /// `line` cut to the terminal's width, colours kept whole.
+    pub fn fit(&self, line: &str) -> String {
+        console::truncate_str(line, self.width, "…").into_owned()
+    }
+
     pub const PLAIN: Paint = Paint { color: false, width: 100 };
     colours!(bold "1", dim "2", red "31", green "32", yellow "33", blue "34", magenta "35", cyan "36");
 }
