@@ -3,6 +3,7 @@
 pub mod completions;
 mod config;
 mod demo;
+mod new;
 
 use crate::cli::Cmd;
 use crate::context::Ctx;
@@ -13,6 +14,7 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::Completions(args) => completions::run(ctx, &args),
         Cmd::Man(args) => completions::man(ctx, &args),
         Cmd::Config(args) => config::run(ctx, &args),
+        Cmd::New(args) => new::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
         _ => {
             Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())
