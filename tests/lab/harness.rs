@@ -28,10 +28,12 @@ pub const BUSYBOX: &str = "localhost:5000/busybox:1";
 /// The registry that wants a login: user `lab`, password `secret`.
 pub const PRIVATE: &str = "localhost:5001";
 
-/// Traefik and Prometheus of `tests/lab/router`.
+/// Traefik, Contour and Prometheus of `tests/lab/router`.
 pub struct Router {
     /// Its HTTP entry point; routes attach to the Gateway `lab` in the namespace `router`.
     pub url: String,
+    /// Contour's, for the Gateway `contour` in the namespace `router`: it mirrors HTTPRoutes, which Traefik does not.
+    pub contour: String,
     pub prometheus: String,
 }
 
@@ -71,7 +73,11 @@ impl Lab {
     /// For tests of the module `router`.
     pub fn router(&self) -> Router {
         let value = exports("router/router");
-        Router { url: value("ROUTER_URL"), prometheus: value("PROMETHEUS_URL") }
+        Router {
+            url: value("ROUTER_URL"),
+            contour: value("CONTOUR_URL"),
+            prometheus: value("PROMETHEUS_URL"),
+        }
     }
 
     /// A new namespace, deleted when dropped. `restricted` enforces the Pod Security profile of that name.
