@@ -4,6 +4,7 @@ pub mod completions;
 mod config;
 mod demo;
 mod new;
+mod template;
 
 use crate::cli::Cmd;
 use crate::context::Ctx;
@@ -15,6 +16,7 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::Man(args) => completions::man(ctx, &args),
         Cmd::Config(args) => config::run(ctx, &args),
         Cmd::New(args) => new::run(ctx, &args),
+        Cmd::Template(args) => template::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
         _ => {
             Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())

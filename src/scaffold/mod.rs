@@ -5,6 +5,7 @@ mod answers;
 mod filters;
 mod git;
 mod language;
+mod lint;
 mod path;
 mod plan;
 mod render;
@@ -15,11 +16,12 @@ mod write;
 
 pub use answers::{Answers, Ask, Given, check, coerce};
 pub use git::commit_all;
+pub use lint::{Finding, Lint, lint};
 pub use plan::{Plan, Planned, plan};
 pub use render::Renderer;
 pub use source::{Origin, Source, embedded, open};
 pub use state::State;
-pub use template::{Kind, Owner, Template, Variable};
+pub use template::{Kind, Owner, Provides, Template, Variable};
 pub use write::{Stage, check_target};
 
 /// What every template may use beside its own variables.
