@@ -1,1 +1,70 @@
-//! (room of its helper; replaced on landing)
+//! From a service's folder to an image a cluster can pull: walk and hash, build, push, verify the digest.
+//!
+//! `dockerignore`, `reference` and `tag` are pure; only this room imports bollard. The way: [`context`] hashes what the
+//! image is made of, [`input`] turns that into the tag `in-<16 hex>`; where the registry (or without a push the engine)
+//! has it, nothing is built. [`operation`] holds the order of things.
+
+mod builder;
+mod context;
+mod credentials;
+mod dockerignore;
+mod engine;
+mod git;
+mod http;
+mod input;
+mod operation;
+mod progress;
+mod push;
+mod reference;
+mod registry;
+mod stats;
+mod tag;
+
+use serde::Serialize;
+
+pub use operation::{build, resolve};
+
+/// What `msctl build`'s flags ask for.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Push, and verify the digest at the registry.
+    pub push: bool,
+    /// Tags in place of the computed one.
+    pub tags: Vec<String>,
+    /// Such as linux/arm64; the engine's own when empty.
+    pub platforms: Vec<String>,
+    /// `KEY=VALUE`, or `KEY` for the environment's value.
+    pub build_args: Vec<String>,
+    pub cache_from: Vec<String>,
+    /// Build every step anew, even when nothing changed.
+    pub no_cache: bool,
+    pub target: Option<String>,
+}
+
+/// A service's image, built now or found to be built already.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Built {
+    pub service: String,
+    /// `repository:tag`.
+    pub reference: String,
+    /// `sha256:…` as verified at the registry; None when nothing was pushed.
+    pub digest: Option<String>,
+    /// `repository@sha256:…`: what to deploy. None when nothing was pushed.
+    pub pinned: Option<String>,
+    /// The engine's id; None when the registry had the image and the engine was not asked.
+    pub image_id: Option<String>,
+    pub tag: String,
+    /// Further tags given.
+    pub tags: Vec<String>,
+    /// Hash of everything the image is made from, 16 hex digits.
+    pub input: String,
+    /// Nothing changed since the image was built, so nothing was built.
+    pub unchanged: bool,
+    pub pushed: bool,
+    pub seconds: f64,
+    /// Of the build context.
+    pub files: u64,
+    pub bytes: u64,
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,258 @@
+//! Has the engine build: BuildKit, or the classic builder where there is no BuildKit. Errors name the failing step.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::BuildInfoAux;
+use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::credentials::Credentials;
+use super::engine::Engine;
+use super::progress::Progress;
+use crate::context::Ctx;
+use crate::error::Failure;
+use crate::ui::Task;
+
+/// What is to be built, resolved.
+pub struct Order {
+    pub service: String,
+    pub context: Arc<Context>,
+    /// Relative to the context's root; when it is not in the context it is sent along.
+    pub dockerfile: String,
+    pub dockerfile_text: Vec<u8>,
+    /// `repository:tag`.
+    pub name: String,
+    pub arguments: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub target: Option<String>,
+    pub platform: Option<String>,
+    pub cache_from: Vec<String>,
+    pub no_cache: bool,
+}
+
+/// How long a builder may say nothing before its first word.
+const FIRST_WORD: Duration = Duration::from_secs(60);
+
+enum Trouble {
+    /// The engine said nothing at all: worth a second try.
+    Silent,
+    /// It has no BuildKit.
+    NoBuildKit,
+    Failed(anyhow::Error),
+}
+
+/// Builds; returns the image's id.
+pub async fn build(
+    ctx: &Ctx,
+    engine: &Engine,
+    credentials: &Credentials,
+    order: &Order,
+    task: &Task,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<String> {
+    if engine.buildkit {
+        for attempt in 1..=2 {
+            match run(ctx, engine, credentials, order, task, true).await {
+                Ok(id) => return Ok(id),
+                Err(Trouble::Failed(error)) => return Err(error),
+                Err(Trouble::NoBuildKit) => break,
+                Err(Trouble::Silent) if attempt == 1 => ctx.ui.detail("the engine said nothing: trying once more"),
+                Err(Trouble::Silent) => return Err(silent()),
+            }
+        }
+    }
+    let warning = format!("Docker {} builds without BuildKit here: slower, and RUN --mount does not work", engine.version);
+    ctx.ui.warn(warning.clone());
+    warnings.push(warning);
+    match run(ctx, engine, credentials, order, task, false).await {
+        Ok(id) => Ok(id),
+        Err(Trouble::Failed(error)) => Err(error),
+        Err(Trouble::Silent | Trouble::NoBuildKit) => Err(silent()),
+    }
+}
+
+fn silent() -> anyhow::Error {
+    let message = format!("the engine accepted the build, then said nothing for {} s", FIRST_WORD.as_secs());
+    Failure::failed("engine-silent", message).hint("look at the engine's log; restart it if it hangs").into()
+}
+
+async fn run(
+    ctx: &Ctx,
+    engine: &Engine,
+    credentials: &Credentials,
+    order: &Order,
+    task: &Task,
+    buildkit: bool,
+) -> Result<String, Trouble> {
+    let session = format!("msctl-{}-{:016x}", std::process::id(), rand::random::<u64>());
+    let options = BuildImageOptions {
+        dockerfile: order.dockerfile.clone(),
+        t: Some(order.name.clone()),
+        buildargs: Some(order.arguments.clone().into_iter().collect()),
+        labels: Some(order.labels.clone().into_iter().collect()),
+        cachefrom: (!order.cache_from.is_empty()).then(|| order.cache_from.clone()),
+        nocache: order.no_cache,
+        platform: order.platform.clone().unwrap_or_default(),
+        target: order.target.clone().unwrap_or_default(),
+        rm: true,
+        forcerm: true,
+        version: if buildkit { BuilderVersion::BuilderBuildKit } else { BuilderVersion::BuilderV1 },
+        session: buildkit.then_some(session),
+        ..Default::default()
+    };
+    let (body, sent) = stream(order);
+    let logins = logins(credentials).await;
+    let mut answers = engine.docker.build_image(options, Some(logins), Some(bollard::body_try_stream(body)));
+    let mut progress = Progress::new(&ctx.ui, task, &order.service);
+    let mut id = None;
+    let mut first = true;
+    let failed = loop {
+        let next = async {
+            if first { tokio::time::timeout(FIRST_WORD, answers.next()).await.map_err(|_| ()) } else { Ok(answers.next().await) }
+        };
+        let answer = tokio::select! {
+            answer = next => answer.map_err(|()| Trouble::Silent)?,
+            () = ctx.interrupt.cancelled() => return Err(Trouble::Failed(interrupted(order))),
+        };
+        first = false;
+        let info = match answer {
+            None => break None,
+            Some(Err(error)) => break Some(error.to_string()),
+            Some(Ok(info)) => info,
+        };
+        match info.aux {
+            Some(BuildInfoAux::BuildKit(status)) => progress.status(&status),
+            Some(BuildInfoAux::Default(image)) => id = image.id.or(id),
+            None => {}
+        }
+        if let Some(text) = &info.stream {
+            progress.stream(text);
+        }
+    };
+    drop(answers);
+    // What went wrong on this side is the cause of whatever the engine says about it.
+    if let Ok(Err(error)) = sent.await {
+        let ours = crate::error::failure(&error).is_some();
+        if ours || failed.is_none() {
+            return Err(Trouble::Failed(error));
+        }
+    }
+    match (failed, id) {
+        (None, Some(id)) => Ok(id),
+        (None, None) => Err(Trouble::Failed(anyhow::anyhow!("the engine ended the build without naming an image"))),
+        (Some(text), _) if buildkit && lacks_buildkit(&text) => Err(Trouble::NoBuildKit),
+        (Some(text), _) => Err(Trouble::Failed(explain(order, &text, progress.failure()))),
+    }
+}
+
+/// The context as a stream, made by a thread of its own; and what became of that thread.
+fn stream(order: &Order) -> (
+    impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static,
+    tokio::task::JoinHandle<anyhow::Result<()>>,
+) {
+    struct Chunks {
+        sender: mpsc::Sender<io::Result<Bytes>>,
+        buffer: Vec<u8>,
+    }
+    impl Chunks {
+        fn send(&mut self) -> io::Result<()> {
+            let chunk = Bytes::from(std::mem::take(&mut self.buffer));
+            self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    impl io::Write for Chunks {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.buffer.extend_from_slice(bytes);
+            if self.buffer.len() >= 256 << 10 {
+                self.send()?;
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            if self.buffer.is_empty() { Ok(()) } else { self.send() }
+        }
+    }
+    let (sender, receiver) = mpsc::channel(8);
+    let context = order.context.clone();
+    let within = context.entries.iter().any(|e| e.path == order.dockerfile);
+    let extra = if within { vec![] } else { vec![(order.dockerfile.clone(), order.dockerfile_text.clone())] };
+    let sent = tokio::task::spawn_blocking(move || {
+        let mut chunks = Chunks { sender: sender.clone(), buffer: Vec::new() };
+        let written = context.write_tar(&mut chunks, &extra).and_then(|()| Ok(io::Write::flush(&mut chunks)?));
+        if written.is_err() {
+            // Ends the request, so that the engine does not take half a context for a whole one.
+            let _ = sender.blocking_send(Err(io::Error::other("the build context could not be read")));
+        }
+        written
+    });
+    (tokio_stream::wrappers::ReceiverStream::new(receiver), sent)
+}
+
+async fn logins(credentials: &Credentials) -> HashMap<String, bollard::auth::DockerCredentials> {
+    let mut logins = HashMap::new();
+    for host in credentials.hosts() {
+        let login = credentials.login(&host).await;
+        let name = if host == "index.docker.io" { "registry-1.docker.io".to_owned() } else { host.clone() };
+        logins.insert(name, login.for_engine(&host));
+    }
+    logins
+}
+
+fn interrupted(order: &Order) -> anyhow::Error {
+    let message = format!("build {}: interrupted; nothing was pushed", order.service);
+    Failure::new(crate::settings::interrupted(), "interrupted", message).into()
+}
+
+fn lacks_buildkit(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("buildkit") && ["not supported", "not enabled", "unsupported", "disabled"].iter().any(|w| text.contains(w))
+}
+
+/// Turns the engine's words into the failing step, its last lines, and a next move.
+pub fn explain(order: &Order, text: &str, step: Option<(String, String, Vec<String>)>) -> anyhow::Error {
+    let text = text.strip_prefix("Docker stream error: ").unwrap_or(text);
+    let (name, error, lines) = step.unwrap_or_default();
+    let cause = if error.is_empty() { text } else { error.as_str() };
+    let cause = cause.strip_prefix("failed to solve: ").unwrap_or(cause).trim();
+    let all = format!("{text}\n{error}\n{}", lines.join("\n")).to_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| all.contains(w));
+    let service = &order.service;
+    let what = if name.is_empty() { format!("build {service}") } else { format!("build {service}: {name}") };
+    let failure = if any(&["dockerfile parse error", "unknown instruction", "no build stage in current context", "failed to parse dockerfile", "dockerfile.v0: failed to create llb"]) && name.is_empty()
+        || any(&["dockerfile parse error"])
+    {
+        Failure::usage("bad-dockerfile", format!("build {service}: {} is not valid", order.dockerfile))
+    } else if any(&["no space left on device"]) {
+        Failure::failed("disk-full", format!("{what}: the engine's disk is full"))
+            .hint("docker system df shows what fills it; docker system prune frees what is unused")
+    } else if any(&["no match for platform", "does not match the specified platform", "does not provide the specified platform"]) {
+        let platform = order.platform.as_deref().unwrap_or("the engine's platform");
+        Failure::failed("platform-unavailable", format!("{what}: a base image has no variant for {platform}"))
+            .hint("use a base image that has one, or leave out --platform")
+    } else if any(&["exec format error"]) {
+        Failure::failed("platform-unavailable", format!("{what}: this machine cannot run programs of the asked platform"))
+            .hint("cross-compile in a stage with FROM --platform=$BUILDPLATFORM, or install an emulator (docker run --privileged tonistiigi/binfmt --install all)")
+    } else if any(&["target stage could not be found", "failed to reach build target", "target stage"]) && order.target.is_some() {
+        let target = order.target.as_deref().unwrap_or_default();
+        Failure::usage("unknown-stage", format!("build {service}: {} has no stage {target:?}", order.dockerfile))
+    } else if any(&["pull access denied", "manifest unknown", "manifest for", "failed to resolve source metadata", "failed to load metadata", "repository does not exist"]) {
+        Failure::failed("base-image", format!("{what}: a base image cannot be had"))
+            .hint("check the FROM lines; for a private registry: docker login REGISTRY")
+    } else if any(&["failed to do request", "no such host", "dial tcp", "i/o timeout"]) && name.contains("load metadata") {
+        Failure::failed("registry-unreachable", format!("{what}: the base image's registry cannot be reached by the engine"))
+    } else {
+        Failure::failed("build-failed", what)
+    };
+    let tail = if lines.is_empty() { String::new() } else { format!("\n{}", lines.join("\n")) };
+    failure.object(order.name.clone()).source(anyhow::anyhow!("{cause}{tail}")).into()
+}
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;
