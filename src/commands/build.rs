@@ -68,7 +68,8 @@ fn after(error: anyhow::Error, images: &[Built]) -> anyhow::Error {
     let done: Vec<&str> = images.iter().map(|i| i.reference.as_str()).collect();
     let kind = crate::error::kind(&error);
     let report = crate::error::report(&error);
-    let mut failure = Failure::new(kind, "build-failed", format!("{}; built before: {}", report.message, done.join(", ")));
+    let mut failure =
+        Failure::new(kind, "build-failed", format!("{}; built before: {}", report.message, done.join(", ")));
     if let Some(inner) = crate::error::failure(&error) {
         failure.reason = inner.reason;
         failure.object = inner.object.clone();

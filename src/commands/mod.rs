@@ -1,5 +1,6 @@
 //! One file per verb: arguments → one operation → its view. Decisions and effects live in the operations.
 
+mod build;
 pub mod completions;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ use crate::context::Ctx;
 /// Runs one command; returns its exit code when it did not fail.
 pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
     match command {
+        Cmd::Build(args) => build::run(ctx, &args),
         Cmd::Completions(args) => completions::run(ctx, &args),
         Cmd::Man(args) => completions::man(ctx, &args),
         Cmd::Config(args) => config::run(ctx, &args),

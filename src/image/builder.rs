@@ -62,12 +62,17 @@ pub async fn build(
                 Ok(id) => return Ok(id),
                 Err(Trouble::Failed(error)) => return Err(error),
                 Err(Trouble::NoBuildKit) => break,
-                Err(Trouble::Silent) if attempt == 1 => ctx.ui.detail("the engine said nothing: trying once more"),
+                Err(Trouble::Silent) if attempt == 1 => {
+                    ctx.ui.detail("the engine said nothing: trying once more")
+                }
                 Err(Trouble::Silent) => return Err(silent()),
             }
         }
     }
-    let warning = format!("Docker {} builds without BuildKit here: slower, and RUN --mount does not work", engine.version);
+    let warning = format!(
+        "Docker {} builds without BuildKit here: slower, and RUN --mount does not work",
+        engine.version
+    );
     ctx.ui.warn(warning.clone());
     warnings.push(warning);
     match run(ctx, engine, credentials, order, task, false).await {
@@ -114,7 +119,11 @@ async fn run(
     let mut first = true;
     let failed = loop {
         let next = async {
-            if first { tokio::time::timeout(FIRST_WORD, answers.next()).await.map_err(|_| ()) } else { Ok(answers.next().await) }
+            if first {
+                tokio::time::timeout(FIRST_WORD, answers.next()).await.map_err(|_| ())
+            } else {
+                Ok(answers.next().await)
+            }
         };
         let answer = tokio::select! {
             answer = next => answer.map_err(|()| Trouble::Silent)?,
@@ -145,14 +154,18 @@ async fn run(
     }
     match (failed, id) {
         (None, Some(id)) => Ok(id),
-        (None, None) => Err(Trouble::Failed(anyhow::anyhow!("the engine ended the build without naming an image"))),
+        (None, None) => {
+            Err(Trouble::Failed(anyhow::anyhow!("the engine ended the build without naming an image")))
+        }
         (Some(text), _) if buildkit && lacks_buildkit(&text) => Err(Trouble::NoBuildKit),
         (Some(text), _) => Err(Trouble::Failed(explain(order, &text, progress.failure()))),
     }
 }
 
 /// The context as a stream, made by a thread of its own; and what became of that thread.
-fn stream(order: &Order) -> (
+fn stream(
+    order: &Order,
+) -> (
     impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static,
     tokio::task::JoinHandle<anyhow::Result<()>>,
 ) {
@@ -184,7 +197,8 @@ fn stream(order: &Order) -> (
     let extra = if within { vec![] } else { vec![(order.dockerfile.clone(), order.dockerfile_text.clone())] };
     let sent = tokio::task::spawn_blocking(move || {
         let mut chunks = Chunks { sender: sender.clone(), buffer: Vec::new() };
-        let written = context.write_tar(&mut chunks, &extra).and_then(|()| Ok(io::Write::flush(&mut chunks)?));
+        let written =
+            context.write_tar(&mut chunks, &extra).and_then(|()| Ok(io::Write::flush(&mut chunks)?));
         if written.is_err() {
             // Ends the request, so that the engine does not take half a context for a whole one.
             let _ = sender.blocking_send(Err(io::Error::other("the build context could not be read")));
@@ -211,7 +225,8 @@ fn interrupted(order: &Order) -> anyhow::Error {
 
 fn lacks_buildkit(text: &str) -> bool {
     let text = text.to_lowercase();
-    text.contains("buildkit") && ["not supported", "not enabled", "unsupported", "disabled"].iter().any(|w| text.contains(w))
+    text.contains("buildkit")
+        && ["not supported", "not enabled", "unsupported", "disabled"].iter().any(|w| text.contains(w))
 }
 
 /// Turns the engine's words into the failing step, its last lines, and a next move.
@@ -224,28 +239,55 @@ pub fn explain(order: &Order, text: &str, step: Option<(String, String, Vec<Stri
     let any = |words: &[&str]| words.iter().any(|w| all.contains(w));
     let service = &order.service;
     let what = if name.is_empty() { format!("build {service}") } else { format!("build {service}: {name}") };
-    let failure = if any(&["dockerfile parse error", "unknown instruction", "no build stage in current context", "failed to parse dockerfile", "dockerfile.v0: failed to create llb"]) && name.is_empty()
+    let failure = if any(&[
+        "dockerfile parse error",
+        "unknown instruction",
+        "no build stage in current context",
+        "failed to parse dockerfile",
+        "dockerfile.v0: failed to create llb",
+    ]) && name.is_empty()
         || any(&["dockerfile parse error"])
     {
         Failure::usage("bad-dockerfile", format!("build {service}: {} is not valid", order.dockerfile))
     } else if any(&["no space left on device"]) {
         Failure::failed("disk-full", format!("{what}: the engine's disk is full"))
             .hint("docker system df shows what fills it; docker system prune frees what is unused")
-    } else if any(&["no match for platform", "does not match the specified platform", "does not provide the specified platform"]) {
+    } else if any(&[
+        "no match for platform",
+        "does not match the specified platform",
+        "does not provide the specified platform",
+    ]) {
         let platform = order.platform.as_deref().unwrap_or("the engine's platform");
         Failure::failed("platform-unavailable", format!("{what}: a base image has no variant for {platform}"))
             .hint("use a base image that has one, or leave out --platform")
     } else if any(&["exec format error"]) {
         Failure::failed("platform-unavailable", format!("{what}: this machine cannot run programs of the asked platform"))
             .hint("cross-compile in a stage with FROM --platform=$BUILDPLATFORM, or install an emulator (docker run --privileged tonistiigi/binfmt --install all)")
-    } else if any(&["target stage could not be found", "failed to reach build target", "target stage"]) && order.target.is_some() {
+    } else if any(&["target stage could not be found", "failed to reach build target", "target stage"])
+        && order.target.is_some()
+    {
         let target = order.target.as_deref().unwrap_or_default();
-        Failure::usage("unknown-stage", format!("build {service}: {} has no stage {target:?}", order.dockerfile))
-    } else if any(&["pull access denied", "manifest unknown", "manifest for", "failed to resolve source metadata", "failed to load metadata", "repository does not exist"]) {
+        Failure::usage(
+            "unknown-stage",
+            format!("build {service}: {} has no stage {target:?}", order.dockerfile),
+        )
+    } else if any(&[
+        "pull access denied",
+        "manifest unknown",
+        "manifest for",
+        "failed to resolve source metadata",
+        "failed to load metadata",
+        "repository does not exist",
+    ]) {
         Failure::failed("base-image", format!("{what}: a base image cannot be had"))
             .hint("check the FROM lines; for a private registry: docker login REGISTRY")
-    } else if any(&["failed to do request", "no such host", "dial tcp", "i/o timeout"]) && name.contains("load metadata") {
-        Failure::failed("registry-unreachable", format!("{what}: the base image's registry cannot be reached by the engine"))
+    } else if any(&["failed to do request", "no such host", "dial tcp", "i/o timeout"])
+        && name.contains("load metadata")
+    {
+        Failure::failed(
+            "registry-unreachable",
+            format!("{what}: the base image's registry cannot be reached by the engine"),
+        )
     } else {
         Failure::failed("build-failed", what)
     };

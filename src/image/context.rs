@@ -89,14 +89,22 @@ struct Found {
 }
 
 /// Walks `root` and hashes what `ignore` lets in. `known` spares reading; [`Context::stamps`] feeds it afterwards.
-pub fn scan(root: &Path, ignore: &Ignore, known: &Stats, cap: Option<i64>) -> anyhow::Result<(Context, Stats)> {
+pub fn scan(
+    root: &Path,
+    ignore: &Ignore,
+    known: &Stats,
+    cap: Option<i64>,
+) -> anyhow::Result<(Context, Stats)> {
     let begun = std::time::SystemTime::now();
     let walk = Walk {
         root,
         ignore,
         known,
         cap,
-        queue: Mutex::new(Queue { folders: vec![(String::new(), Above::default(), false)], ..Queue::default() }),
+        queue: Mutex::new(Queue {
+            folders: vec![(String::new(), Above::default(), false)],
+            ..Queue::default()
+        }),
         more: Condvar::new(),
         budget: AtomicU64::new(KEEP),
     };
@@ -115,10 +123,13 @@ pub fn scan(root: &Path, ignore: &Ignore, known: &Stats, cap: Option<i64>) -> an
     }
     all.entries.sort_unstable_by(|a, b| by_name(&a.0.path, &b.0.path));
     drop_empty_parents(&mut all.entries);
-    let stats = Stats::of(begun, all.entries.iter().filter_map(|(entry, stamp)| match entry.kind {
-        Kind::File(sha) => Some((entry.path.as_str(), *stamp, sha)),
-        _ => None,
-    }));
+    let stats = Stats::of(
+        begun,
+        all.entries.iter().filter_map(|(entry, stamp)| match entry.kind {
+            Kind::File(sha) => Some((entry.path.as_str(), *stamp, sha)),
+            _ => None,
+        }),
+    );
     let entries: Vec<Entry> = all.entries.into_iter().map(|(entry, _)| entry).collect();
     let files = entries.iter().filter(|e| matches!(e.kind, Kind::File(_)));
     let (count, bytes) = files.fold((0, 0), |(n, bytes), e| (n + 1, bytes + e.size));
@@ -247,7 +258,10 @@ impl Walk<'_> {
     fn read(&self, path: &str, full: &Path, size: u64, found: &mut Found) -> io::Result<Sha> {
         let file = File::open(full)?;
         let keep = size > 0
-            && self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| b.checked_sub(size)).is_ok();
+            && self
+                .budget
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| b.checked_sub(size))
+                .is_ok();
         let mut hasher = Sha256::new();
         if keep {
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
@@ -310,7 +324,8 @@ fn hash(entries: &[Entry]) -> Sha {
 }
 
 fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
-    let failure = Failure::failed("unreadable-file", format!("read {} for the build context", path.display()));
+    let failure =
+        Failure::failed("unreadable-file", format!("read {} for the build context", path.display()));
     failure.hint("make it readable, or leave it out in .dockerignore").source(error).into()
 }
 

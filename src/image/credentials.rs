@@ -27,7 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Login {
     /// None; and if one was configured but could not be had, why.
     Anonymous(Option<String>),
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
     /// A refresh token for the registry's token service.
     Identity(String),
 }
@@ -98,7 +101,8 @@ impl Credentials {
             let key = key.trim_start_matches("https://").trim_start_matches("http://");
             key.split('/').next().unwrap_or_default().to_owned()
         };
-        let mut hosts: Vec<String> = self.config.auths.keys().chain(self.config.cred_helpers.keys()).map(bare).collect();
+        let mut hosts: Vec<String> =
+            self.config.auths.keys().chain(self.config.cred_helpers.keys()).map(bare).collect();
         hosts.sort();
         hosts.dedup();
         hosts
@@ -137,7 +141,9 @@ impl Credentials {
         // Only `auths` is handed on: helpers were asked already.
         let auths = json!({ "auths": self.config.auths }).to_string();
         match docker_credential::get_credential_from_reader(auths.as_bytes(), key) {
-            Ok(DockerCredential::IdentityToken(token)) if !token.is_empty() => Ok(Some(Login::Identity(token))),
+            Ok(DockerCredential::IdentityToken(token)) if !token.is_empty() => {
+                Ok(Some(Login::Identity(token)))
+            }
             Ok(DockerCredential::UsernamePassword(user, password)) if user == "<token>" => {
                 Ok(Some(Login::Identity(password)))
             }
@@ -181,8 +187,8 @@ impl Credentials {
             let none = String::from_utf8_lossy(&output.stdout).contains("credentials not found");
             return if none { Ok(None) } else { Err(format!("failed: {}", output.status)) };
         }
-        let answer: Answer =
-            serde_json::from_slice(&output.stdout).map_err(|_| "gave an answer that is not its protocol's".to_owned())?;
+        let answer: Answer = serde_json::from_slice(&output.stdout)
+            .map_err(|_| "gave an answer that is not its protocol's".to_owned())?;
         Ok(match (answer.username.as_str(), answer.secret.as_str()) {
             (_, "") => None,
             ("<token>", _) => Some(Login::Identity(answer.secret)),
@@ -193,10 +199,25 @@ impl Credentials {
 
 /// What a helper needs: its user's home and session, the network, its cloud's own settings.
 fn may_see(name: Option<&str>) -> bool {
-    let exact = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME"];
-    let families = ["XDG_", "DBUS_", "DOCKER_CONFIG", "AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "ECR_", "PASSWORD_STORE_", "SSL_CERT_", "LC_"];
+    let exact =
+        ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME"];
+    let families = [
+        "XDG_",
+        "DBUS_",
+        "DOCKER_CONFIG",
+        "AWS_",
+        "GOOGLE_",
+        "CLOUDSDK_",
+        "AZURE_",
+        "ECR_",
+        "PASSWORD_STORE_",
+        "SSL_CERT_",
+        "LC_",
+    ];
     name.is_some_and(|n| {
-        exact.contains(&n) || families.iter().any(|f| n.starts_with(f)) || n.to_lowercase().ends_with("_proxy")
+        exact.contains(&n)
+            || families.iter().any(|f| n.starts_with(f))
+            || n.to_lowercase().ends_with("_proxy")
     })
 }
 
@@ -223,7 +244,12 @@ mod tests {
         async fn login(&self, host: &str) -> Login {
             let home = self.0.path().display().to_string();
             let path = format!("{home}/bin:/usr/bin:/bin");
-            let env = Env::of([("HOME", home), ("PATH", path), ("MY_TOKEN", "t".into()), ("AWS_PROFILE", "p".into())]);
+            let env = Env::of([
+                ("HOME", home),
+                ("PATH", path),
+                ("MY_TOKEN", "t".into()),
+                ("AWS_PROFILE", "p".into()),
+            ]);
             Credentials::load(&env).unwrap().login(host).await
         }
     }
@@ -260,13 +286,19 @@ mod tests {
                 "credHelpers": {"h.example.com": "own", "gone.example.com": "missing", "bad.example.com": "bad"}}"#,
         );
         home.helper("store", r#"read host; case $host in a.*) echo '{"Username":"<token>","Secret":"idt"}';; *) echo credentials not found in native keychain; exit 1;; esac"#);
-        home.helper("own", r#"read host; echo "{\"Username\":\"$host\",\"Secret\":\"${MY_TOKEN:-none}/$AWS_PROFILE\"}""#);
+        home.helper(
+            "own",
+            r#"read host; echo "{\"Username\":\"$host\",\"Secret\":\"${MY_TOKEN:-none}/$AWS_PROFILE\"}""#,
+        );
         home.helper("bad", "echo s3cr3t; exit 3");
         assert_eq!(home.login("h.example.com").await, password("h.example.com", "none/p"));
         assert_eq!(home.login("a.example.com").await, Login::Identity("idt".into()));
         assert_eq!(home.login("b.example.com").await, Login::Anonymous(None));
         let Login::Anonymous(Some(why)) = home.login("gone.example.com").await else { panic!() };
-        assert!(why.contains("docker-credential-missing") && why.contains("credHelpers.gone.example.com"), "{why}");
+        assert!(
+            why.contains("docker-credential-missing") && why.contains("credHelpers.gone.example.com"),
+            "{why}"
+        );
         let Login::Anonymous(Some(why)) = home.login("bad.example.com").await else { panic!() };
         assert!(why.contains("failed") && !why.contains("s3cr3t"), "{why}");
     }

@@ -68,7 +68,8 @@ impl Ignore {
             }
             let kind = compile(&text).ok_or_else(bad)?;
             ignore.exceptions |= exception;
-            ignore.plain_exceptions &= !exception || !without_glob(&text).contains(['*', '[', ']', '?', '^', '\\']);
+            ignore.plain_exceptions &=
+                !exception || !without_glob(&text).contains(['*', '[', ']', '?', '^', '\\']);
             ignore.patterns.push(Pattern { text, exception, kind });
         }
         Ok(ignore)
@@ -101,10 +102,6 @@ impl Ignore {
                     let wanted = without_glob(&p.text);
                     wanted == path || wanted.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
                 }))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.patterns.is_empty()
     }
 }
 

@@ -79,7 +79,8 @@ pub fn candidates(env: &Env) -> anyhow::Result<Vec<Candidate>> {
     sockets.extend(runtime.as_ref().map(|r| r.join("docker.sock")));
     sockets.extend(env.home().map(|h| h.join(".docker/run/docker.sock")));
     sockets.extend(runtime.map(|r| r.join("podman/podman.sock")));
-    let candidate = |path: PathBuf| Candidate { origin: path.display().to_string(), address: Address::Unix(path) };
+    let candidate =
+        |path: PathBuf| Candidate { origin: path.display().to_string(), address: Address::Unix(path) };
     Ok(sockets.into_iter().map(candidate).collect())
 }
 
@@ -106,7 +107,9 @@ fn address(host: &str, tls: Option<Tls>, origin: &str) -> anyhow::Result<Address
         Some(("ssh", target)) => {
             let target = target.trim_end_matches('/');
             Err(bad("is reached by ssh, which msctl does not do")
-                .hint(format!("forward the socket: ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock {target}"))
+                .hint(format!(
+                    "forward the socket: ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock {target}"
+                ))
                 .into())
         }
         _ => Err(bad("is not an address").into()),
@@ -159,12 +162,16 @@ fn context(folder: &Path, name: &str, origin: &str) -> anyhow::Result<Address> {
         if let Some(near) = did_you_mean(name, known.iter().map(String::as_str)) {
             failure = failure.hint(format!("did you mean {near:?}?"));
         }
-        return Err(failure.hint(format!("known are: default{}", known.iter().map(|k| format!(", {k}")).collect::<String>())).into());
+        return Err(failure
+            .hint(format!("known are: default{}", known.iter().map(|k| format!(", {k}")).collect::<String>()))
+            .into());
     };
     let meta: Meta = serde_json::from_slice(&bytes).map_err(|e| bad_config(&file, e))?;
-    let host = meta.endpoints.get("docker").and_then(|e| e.host.as_deref()).with_context(|| {
-        format!("the Docker context {name} has no endpoint ({})", file.display())
-    })?;
+    let host = meta
+        .endpoints
+        .get("docker")
+        .and_then(|e| e.host.as_deref())
+        .with_context(|| format!("the Docker context {name} has no endpoint ({})", file.display()))?;
     let tls = folder.join("contexts/tls").join(&id).join("docker");
     let tls = tls.join("ca.pem").is_file().then_some(Tls { folder: tls });
     address(host, tls, &format!("Docker context {name}"))
@@ -188,7 +195,8 @@ pub async fn connect(settings: &Settings) -> anyhow::Result<Engine> {
             Ok(engine) => return Ok(engine),
             Err(error) => {
                 let denial = error.chain().any(|e| {
-                    e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+                    e.downcast_ref::<std::io::Error>()
+                        .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
                 });
                 if denial {
                     denied = Some(candidate.origin.clone());
@@ -206,7 +214,9 @@ pub async fn connect(settings: &Settings) -> anyhow::Result<Engine> {
             .into());
     }
     Err(Failure::failed("no-docker", "no Docker engine answers")
-        .hint("start one (`sudo systemctl start docker`, Docker Desktop, podman), or name one with DOCKER_HOST")
+        .hint(
+            "start one (`sudo systemctl start docker`, Docker Desktop, podman), or name one with DOCKER_HOST",
+        )
         .hint("without Docker the local platform still works: msctl deploy -e local")
         .source(tried)
         .into())
@@ -234,7 +244,8 @@ async fn reach(candidate: &Candidate, env: &Env) -> anyhow::Result<Engine> {
         }
     };
     let docker = docker.with_request_modifier(url_safe);
-    let version = tokio::time::timeout(HELLO, docker.version()).await.context("connected, but no answer")??;
+    let version =
+        tokio::time::timeout(HELLO, docker.version()).await.context("connected, but no answer")??;
     let podman = version.components.iter().flatten().any(|c| c.name.contains("Podman"));
     let api = version.api_version.as_deref().unwrap_or_default();
     let minor: u32 = api.strip_prefix("1.").and_then(|m| m.parse().ok()).unwrap_or(0);
@@ -259,7 +270,10 @@ impl Engine {
 
     pub async fn tag(&self, id: &str, repository: &str, tag: &str) -> anyhow::Result<()> {
         let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
-        self.docker.tag_image(id, Some(options)).await.with_context(|| format!("tag the image {repository}:{tag}"))
+        self.docker
+            .tag_image(id, Some(options))
+            .await
+            .with_context(|| format!("tag the image {repository}:{tag}"))
     }
 }
 
@@ -268,7 +282,9 @@ impl Engine {
 fn url_safe(mut request: BollardRequest) -> BollardRequest {
     for name in ["X-Registry-Auth", "X-Registry-Config"] {
         let Some(value) = request.headers().get(name) else { continue };
-        let Some(value) = STANDARD.decode(value).ok().and_then(|v| URL_SAFE.encode(v).parse().ok()) else { continue };
+        let Some(value) = STANDARD.decode(value).ok().and_then(|v| URL_SAFE.encode(v).parse().ok()) else {
+            continue;
+        };
         request.headers_mut().insert(name, value);
     }
     request
@@ -287,7 +303,9 @@ mod tests {
         let id = hex::encode(Sha256::digest(name.as_bytes()));
         let meta = home.join(".docker/contexts/meta").join(&id);
         std::fs::create_dir_all(&meta).unwrap();
-        let text = format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#);
+        let text = format!(
+            r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#
+        );
         std::fs::write(meta.join("meta.json"), text).unwrap();
         if tls {
             let folder = home.join(".docker/contexts/tls").join(&id).join("docker");
@@ -302,7 +320,8 @@ mod tests {
         let home = dir.path();
         context_file(home, "remote", "tcp://10.0.0.5:2376", true);
         context_file(home, "desktop", "unix:///desk.sock", false);
-        std::fs::write(home.join(".docker/config.json"), r#"{"currentContext":"desktop","auths":{}}"#).unwrap();
+        std::fs::write(home.join(".docker/config.json"), r#"{"currentContext":"desktop","auths":{}}"#)
+            .unwrap();
         let first = |pairs: &[(&'static str, &str)]| candidates(&env(home, pairs)).unwrap().remove(0).address;
 
         let host = ("DOCKER_HOST", "unix:///h.sock");
@@ -312,7 +331,9 @@ mod tests {
         assert!(tls.folder.join("ca.pem").is_file());
         assert_eq!(first(&[]), Address::Unix("/desk.sock".into()));
         assert_eq!(first(&[("DOCKER_CONTEXT", "default")]), Address::Unix("/var/run/docker.sock".into()));
-        let rootless = candidates(&env(home, &[("DOCKER_CONTEXT", "default"), ("XDG_RUNTIME_DIR", "/run/user/7")])).unwrap();
+        let rootless =
+            candidates(&env(home, &[("DOCKER_CONTEXT", "default"), ("XDG_RUNTIME_DIR", "/run/user/7")]))
+                .unwrap();
         assert!(rootless.iter().any(|c| c.address == Address::Unix("/run/user/7/docker.sock".into())));
     }
 
@@ -336,7 +357,8 @@ mod tests {
         assert_eq!(report.hints[0], "did you mean \"staging\"?");
         let error = candidates(&env(dir.path(), &[("DOCKER_HOST", "ssh://me@box")])).unwrap_err();
         assert!(crate::error::report(&error).hints[1].contains("me@box"));
-        std::fs::write(dir.path().join(".docker/config.json"), "{\"auths\": {\"x\": {\"auth\": sEcReT}}}").unwrap();
+        std::fs::write(dir.path().join(".docker/config.json"), "{\"auths\": {\"x\": {\"auth\": sEcReT}}}")
+            .unwrap();
         let text = format!("{:#}", candidates(&env(dir.path(), &[])).unwrap_err());
         assert!(text.contains("line 1") && !text.contains("sEcReT"), "{text}");
     }

@@ -76,7 +76,8 @@ fn without_login(url: &str) -> Option<String> {
     }
     let (host, path) = url.split_once(':')?;
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    (!path.is_empty() && !host.contains('/')).then(|| format!("https://{host}/{}", path.trim_start_matches('/')))
+    (!path.is_empty() && !host.contains('/'))
+        .then(|| format!("https://{host}/{}", path.trim_start_matches('/')))
 }
 
 #[cfg(test)]
@@ -116,7 +117,10 @@ mod tests {
         std::fs::write(other.join("main.go"), "changed").unwrap();
         std::fs::write(orders.join("x.tmp"), "ignored").unwrap();
         let clean = facts(&orders).unwrap().unwrap();
-        assert_eq!((clean.commit, clean.tags, clean.changed), (id.to_string(), vec!["v1.0.0".into()], vec![]));
+        assert_eq!(
+            (clean.commit, clean.tags, clean.changed),
+            (id.to_string(), vec!["v1.0.0".into()], vec![])
+        );
         assert_eq!(clean.time.as_second(), 1_700_000_000);
 
         std::fs::write(orders.join("main.go"), "changed").unwrap();

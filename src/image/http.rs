@@ -36,8 +36,10 @@ pub struct Client {
 
 impl Client {
     pub fn new(env: &Env, patience: Duration) -> anyhow::Result<Self> {
-        let var = |upper: &str| env.get(&upper.to_lowercase()).or(env.get(upper)).unwrap_or_default().to_owned();
-        let proxies = Matcher::builder().https(var("HTTPS_PROXY")).all(var("ALL_PROXY")).no(var("NO_PROXY")).build();
+        let var =
+            |upper: &str| env.get(&upper.to_lowercase()).or(env.get(upper)).unwrap_or_default().to_owned();
+        let proxies =
+            Matcher::builder().https(var("HTTPS_PROXY")).all(var("ALL_PROXY")).no(var("NO_PROXY")).build();
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
         Ok(Client {
@@ -48,7 +50,13 @@ impl Client {
         })
     }
 
-    pub async fn send(&self, method: Method, url: &str, headers: HeaderMap, body: Bytes) -> anyhow::Result<Answer> {
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
         let mut url: Uri = url.parse().with_context(|| format!("{url} is not an address"))?;
         let mut headers = headers;
         for _ in 0..4 {
@@ -56,11 +64,16 @@ impl Client {
                 .await
                 .with_context(|| format!("no answer in {} s", self.patience.as_secs()))??;
             let moved = answer.status.is_redirection() && matches!(method, Method::GET | Method::HEAD);
-            let Some(to) = answer.headers.get(LOCATION).filter(|_| moved).and_then(|l| l.to_str().ok()) else {
+            let Some(to) = answer.headers.get(LOCATION).filter(|_| moved).and_then(|l| l.to_str().ok())
+            else {
                 return Ok(answer);
             };
             let next: Uri = if to.starts_with('/') {
-                let base = format!("{}://{}", url.scheme_str().unwrap_or("https"), url.authority().map_or("", |a| a.as_str()));
+                let base = format!(
+                    "{}://{}",
+                    url.scheme_str().unwrap_or("https"),
+                    url.authority().map_or("", |a| a.as_str())
+                );
                 (base + to).parse()?
             } else {
                 to.parse()?
@@ -73,11 +86,20 @@ impl Client {
         anyhow::bail!("redirected too often")
     }
 
-    async fn once(&self, method: &Method, url: &Uri, headers: &HeaderMap, body: &Bytes) -> anyhow::Result<Answer> {
+    async fn once(
+        &self,
+        method: &Method,
+        url: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(method.clone()).uri(url.clone());
         if let Some(all) = request.headers_mut() {
             all.extend(headers.clone());
-            all.insert(USER_AGENT, hyper::header::HeaderValue::from_static(concat!("msctl/", env!("CARGO_PKG_VERSION"))));
+            all.insert(
+                USER_AGENT,
+                hyper::header::HeaderValue::from_static(concat!("msctl/", env!("CARGO_PKG_VERSION"))),
+            );
         }
         let request = request.body(Full::new(body.clone()))?;
         let response = match (url.scheme_str(), self.proxies.intercept(url)) {
@@ -104,12 +126,15 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
-        let pool = Pool::builder(TokioExecutor::new()).build(tls()?.https_or_http().enable_http1().wrap_connector(connector));
+        let pool = Pool::builder(TokioExecutor::new())
+            .build(tls()?.https_or_http().enable_http1().wrap_connector(connector));
         Ok(self.secure.get_or_init(|| pool))
     }
 }
 
 fn tls() -> anyhow::Result<HttpsConnectorBuilder<hyper_rustls::builderstates::WantsSchemes>> {
     let provider = rustls::crypto::ring::default_provider();
-    HttpsConnectorBuilder::new().with_provider_and_native_roots(provider).context("read the system's certificates")
+    HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(provider)
+        .context("read the system's certificates")
 }

@@ -67,7 +67,9 @@ impl Origin<'_> {
             ("created", Some(self.time.to_string())),
             ("source", source),
         ];
-        let named = |(name, value): (&str, Option<String>)| Some((format!("org.opencontainers.image.{name}"), value?));
+        let named = |(name, value): (&str, Option<String>)| {
+            Some((format!("org.opencontainers.image.{name}"), value?))
+        };
         all.into_iter().filter_map(named).collect()
     }
 
@@ -112,7 +114,13 @@ mod tests {
     fn every_part_changes_the_hash_and_nothing_else() {
         let none = BTreeMap::new();
         let one = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
-        let base = || Input { context: &[0; 32], dockerfile: b"FROM a", arguments: &none, target: None, platforms: &[] };
+        let base = || Input {
+            context: &[0; 32],
+            dockerfile: b"FROM a",
+            arguments: &none,
+            target: None,
+            platforms: &[],
+        };
         let platforms = ["linux/arm64".to_owned(), "linux/amd64".to_owned()];
         let hashes = [
             base().hash(),

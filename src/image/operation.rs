@@ -26,7 +26,12 @@ use crate::service::{BuiltImage, Image, Service};
 use crate::ui::Task;
 
 /// Builds the service's image, and pushes it when asked; does neither when nothing changed.
-pub async fn build(ctx: &Ctx, folder: &Path, service: &Service, options: &BuildOptions) -> anyhow::Result<Built> {
+pub async fn build(
+    ctx: &Ctx,
+    folder: &Path,
+    service: &Service,
+    options: &BuildOptions,
+) -> anyhow::Result<Built> {
     let begun = Instant::now();
     let plan = plan(ctx, folder, service, options).await?;
     let credentials = Arc::new(Credentials::load(&ctx.settings.env)?);
@@ -117,7 +122,9 @@ async fn plan(ctx: &Ctx, folder: &Path, service: &Service, options: &BuildOption
     let repository = Reference::parse(&image.repository)?;
     if repository.tag.is_some() || repository.digest.is_some() {
         let message = format!("image.repository is {:?}: a repository has no tag", image.repository);
-        return Err(Failure::usage("bad-repository", message).hint("the tag comes from git; or give --tag").into());
+        return Err(Failure::usage("bad-repository", message)
+            .hint("the tag comes from git; or give --tag")
+            .into());
     }
     if let Some(bad) = options.tags.iter().find(|t| !tag::is_legal(t)) {
         let message = format!("--tag {bad:?}: a tag holds up to 128 letters, digits, '_', '.' and '-'");
@@ -125,7 +132,8 @@ async fn plan(ctx: &Ctx, folder: &Path, service: &Service, options: &BuildOption
     }
     let root = folder.join(&image.context);
     let root = root.canonicalize().map_err(|e| {
-        Failure::usage("no-context", format!("the build context {} cannot be opened", root.display())).source(e)
+        Failure::usage("no-context", format!("the build context {} cannot be opened", root.display()))
+            .source(e)
     })?;
     let (dockerfile, dockerfile_text) = dockerfile(folder, &root, &image.dockerfile)?;
     let ignore = ignore(&root, &dockerfile)?;
@@ -142,7 +150,8 @@ async fn plan(ctx: &Ctx, folder: &Path, service: &Service, options: &BuildOption
         }
     });
     let (context, remember, known) = walk.await??;
-    let mut warnings: Vec<String> = context.odd.iter().map(|o| format!("{o} is neither file nor folder: left out")).collect();
+    let mut warnings: Vec<String> =
+        context.odd.iter().map(|o| format!("{o} is neither file nor folder: left out")).collect();
     let facts = git.await?.unwrap_or_else(|error| {
         warnings.push(format!("git cannot be asked, so the tag comes from the files: {error:#}"));
         None
@@ -194,7 +203,8 @@ fn description(ctx: &Ctx, service: &Service) -> anyhow::Result<BuiltImage> {
         }
         None => {
             let repository = format!("{}/{}", ctx.settings.registry.value, service.service);
-            serde_json::from_value(serde_json::json!({ "repository": repository })).context("the default image")
+            serde_json::from_value(serde_json::json!({ "repository": repository }))
+                .context("the default image")
         }
     }
 }
@@ -227,22 +237,34 @@ fn ignore(root: &Path, dockerfile: &str) -> anyhow::Result<Ignore> {
             Err(e) => return Err(e).with_context(|| format!("read {}", path.display())),
         };
         return Ignore::parse(&text).map_err(|bad| {
-            let location = crate::error::Location { file: path.display().to_string(), line: bad.line as u64, column: 1 };
-            Failure::usage("bad-dockerignore", format!("{:?} is not a pattern", bad.pattern)).at(location).into()
+            let location =
+                crate::error::Location { file: path.display().to_string(), line: bad.line as u64, column: 1 };
+            Failure::usage("bad-dockerignore", format!("{:?} is not a pattern", bad.pattern))
+                .at(location)
+                .into()
         });
     }
     Ok(Ignore::default())
 }
 
-fn arguments(ctx: &Ctx, image: &BuiltImage, options: &BuildOptions) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut all: BTreeMap<String, String> = image.args.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
+fn arguments(
+    ctx: &Ctx,
+    image: &BuiltImage,
+    options: &BuildOptions,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut all: BTreeMap<String, String> =
+        image.args.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
     for argument in &options.build_args {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (argument.as_str(), ctx.settings.env.get(argument)),
         };
         if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(Failure::usage("bad-build-arg", "--build-arg wants KEY=VALUE, or KEY for the environment's value").into());
+            return Err(Failure::usage(
+                "bad-build-arg",
+                "--build-arg wants KEY=VALUE, or KEY for the environment's value",
+            )
+            .into());
         }
         if let Some(value) = value {
             all.insert(name.to_owned(), value.to_owned());
@@ -266,7 +288,8 @@ async fn pushed(
             futures::try_join!(registries.digest(image, &input_tag), registries.digest(image, &plan.tag))?;
         if let Some(digest) = input {
             if current.as_ref() != Some(&digest) || !plan.tags.is_empty() {
-                let manifest = registries.manifest(image, &digest).await?.context("the image has just been there")?;
+                let manifest =
+                    registries.manifest(image, &digest).await?.context("the image has just been there")?;
                 built.image_id = manifest.config();
                 tag_all(plan, registries, &manifest, plan.all_tags()).await?;
             }
@@ -280,6 +303,7 @@ async fn pushed(
     task.done(short(&id));
     let task = ctx.ui.task(format!("push {}", built.reference));
     let manifest = push::push(ctx, &engine, registries, image, &plan.tag, &id, &task).await?;
+    engine.tag(&id, &image.repository, &input_tag).await?;
     let more = plan.tags.iter().chain(std::iter::once(&input_tag));
     tag_all(plan, registries, &manifest, more).await?;
     task.done(manifest.digest.clone());

@@ -102,7 +102,12 @@ impl<'a> Progress<'a> {
         for moved in &status.statuses {
             let step = self.steps.get(&moved.vertex);
             if let Some(step) = step.filter(|s| s.started.is_some() && !s.ended && moved.total > 0) {
-                self.task.message(format!("{} {}/{}", step.name, megabytes(moved.current), megabytes(moved.total)));
+                self.task.message(format!(
+                    "{} {}/{}",
+                    step.name,
+                    megabytes(moved.current),
+                    megabytes(moved.total)
+                ));
             }
         }
     }
@@ -162,7 +167,12 @@ impl<'a> Progress<'a> {
                 self.current.clone_from(&line);
                 self.classic.clear();
                 if !self.ui.options.animate {
-                    self.ui.emit(&Step { service: self.service, name: &line, outcome: "started", seconds: 0.0 });
+                    self.ui.emit(&Step {
+                        service: self.service,
+                        name: &line,
+                        outcome: "started",
+                        seconds: 0.0,
+                    });
                 }
                 continue;
             }
@@ -177,7 +187,8 @@ impl<'a> Progress<'a> {
     /// The step that failed, its error and its last lines.
     pub fn failure(self) -> Option<(String, String, Vec<String>)> {
         self.failed.or_else(|| {
-            (!self.current.is_empty()).then(|| (self.current, String::new(), self.classic.into_iter().collect()))
+            (!self.current.is_empty())
+                .then(|| (self.current, String::new(), self.classic.into_iter().collect()))
         })
     }
 }
@@ -191,5 +202,10 @@ fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches(['\n', '\r']);
     let text = text.rsplit('\r').next().unwrap_or(text);
-    console::strip_ansi_codes(text).chars().filter(|c| !c.is_control() || *c == '\t').collect::<String>().trim_end().to_owned()
+    console::strip_ansi_codes(text)
+        .chars()
+        .filter(|c| !c.is_control() || *c == '\t')
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }

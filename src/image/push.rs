@@ -75,8 +75,10 @@ async fn verify(
         return Err(Failure::failed("digest-mismatch", message).into());
     };
     let other = |what: &str, theirs: &str| {
-        let message = format!("{image}:{tag} was pushed as {what} {theirs}, but the registry has {}", manifest.digest);
-        Failure::failed("digest-mismatch", message).hint("somebody else may have pushed the same tag: build again")
+        let message =
+            format!("{image}:{tag} was pushed as {what} {theirs}, but the registry has {}", manifest.digest);
+        Failure::failed("digest-mismatch", message)
+            .hint("somebody else may have pushed the same tag: build again")
     };
     if let Some(said) = said.filter(|said| *said != manifest.digest) {
         return Err(other("digest", &said).into());
@@ -92,12 +94,27 @@ async fn explain(image: &Reference, registries: &Registries, text: &str) -> anyh
     let text = text.strip_prefix("Docker stream error: ").unwrap_or(text);
     let lower = text.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| lower.contains(w));
-    if any(&["denied", "unauthorized", "no basic auth", "authentication required", "forbidden", "insufficient_scope"]) {
+    if any(&[
+        "denied",
+        "unauthorized",
+        "no basic auth",
+        "authentication required",
+        "forbidden",
+        "insufficient_scope",
+    ]) {
         return denied(image, "push", &registries.login(image.host()).await, text.to_owned());
     }
-    let failure = if any(&["connection refused", "no such host", "i/o timeout", "network is unreachable", "tls:", "x509"]) {
+    let failure = if any(&[
+        "connection refused",
+        "no such host",
+        "i/o timeout",
+        "network is unreachable",
+        "tls:",
+        "x509",
+    ]) {
         let message = format!("push {}: the engine cannot reach {}", image.repository, image.host());
-        Failure::failed("registry-unreachable", message).hint("the engine pushes, not msctl: it must reach the registry too")
+        Failure::failed("registry-unreachable", message)
+            .hint("the engine pushes, not msctl: it must reach the registry too")
     } else if any(&["no space left"]) {
         Failure::failed("disk-full", format!("push {}: no space left", image.repository))
     } else {

@@ -14,7 +14,8 @@ pub struct Reference {
 
 impl Reference {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let bad = |why: &str| Failure::usage("bad-reference", format!("{text:?} is not an image reference: {why}"));
+        let bad =
+            |why: &str| Failure::usage("bad-reference", format!("{text:?} is not an image reference: {why}"));
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.to_owned())),
             None => (text, None),
@@ -32,10 +33,13 @@ impl Reference {
         let found = Reference { repository: repository.to_owned(), tag, digest };
         let part = |p: &str| {
             let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            p.starts_with(ends) && p.ends_with(ends) && p.chars().all(|c| ends(c) || matches!(c, '.' | '_' | '-'))
+            p.starts_with(ends)
+                && p.ends_with(ends)
+                && p.chars().all(|c| ends(c) || matches!(c, '.' | '_' | '-'))
         };
         let (host, name) = found.split();
-        let host_ok = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
+        let host_ok =
+            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
         if !host_ok || !name.split('/').all(part) {
             return Err(bad("a name holds lower-case letters, digits and '.', '_', '-' between them").into());
         }
@@ -86,7 +90,13 @@ mod tests {
             ("busybox".to_owned(), "docker.io", "library/busybox", None, None),
             ("shop/orders:v1".into(), "docker.io", "shop/orders", Some("v1"), None),
             ("localhost/orders".into(), "localhost", "orders", None, None),
-            ("localhost:5000/shop/orders:v1.2.3".into(), "localhost:5000", "shop/orders", Some("v1.2.3"), None),
+            (
+                "localhost:5000/shop/orders:v1.2.3".into(),
+                "localhost:5000",
+                "shop/orders",
+                Some("v1.2.3"),
+                None,
+            ),
             (format!("ghcr.io/a/b@{sha}"), "ghcr.io", "a/b", None, Some(&sha)),
             (format!("10.0.0.1:5000/a:t@{sha}"), "10.0.0.1:5000", "a", Some("t"), Some(&sha)),
         ] {
@@ -95,7 +105,19 @@ mod tests {
             assert_eq!((found.tag.as_deref(), found.digest.as_ref()), (tag, digest), "{text}");
             assert_eq!(found.to_string(), text);
         }
-        for text in ["", "Shop/orders", "a//b", "a:", "a:b c", "a@sha256:12", "-a", "a/", "http://x/y", "a:-t", "ghcr.io/"] {
+        for text in [
+            "",
+            "Shop/orders",
+            "a//b",
+            "a:",
+            "a:b c",
+            "a@sha256:12",
+            "-a",
+            "a/",
+            "http://x/y",
+            "a:-t",
+            "ghcr.io/",
+        ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
     }

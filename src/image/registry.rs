@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -128,11 +130,15 @@ impl Registries {
     pub async fn may_push(&self, image: &Reference) -> anyhow::Result<()> {
         let answer = self.send(image, Access::Push, Method::POST, "blobs/uploads/", None).await?;
         match answer.status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refusal(image, &answer, "push to").await),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(self.refusal(image, &answer, "push to").await)
+            }
             status if status.is_success() => {
                 if let Some(upload) = answer.headers.get(LOCATION).and_then(|l| l.to_str().ok()) {
                     // An upload left open is collected by the registry; cancelling is only tidy.
-                    let _ = self.raw(image, Access::Push, Method::DELETE, &self.absolute(image, upload), None).await;
+                    let _ = self
+                        .raw(image, Access::Push, Method::DELETE, &self.absolute(image, upload), None)
+                        .await;
                 }
                 Ok(())
             }
@@ -181,11 +187,21 @@ impl Registries {
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let challenges: Vec<String> =
-            answer.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect();
+        let challenges: Vec<String> = answer
+            .headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .map(str::to_owned)
+            .collect();
         let login = self.login(host).await;
-        let Some(authorization) = self.authorize(image, access, &challenges, &login).await? else { return Ok(answer) };
-        let again = self.once(&method, url, Some(authorization.clone()), body).await.map_err(|e| unreachable(host, e))?;
+        let Some(authorization) = self.authorize(image, access, &challenges, &login).await? else {
+            return Ok(answer);
+        };
+        let again = self
+            .once(&method, url, Some(authorization.clone()), body)
+            .await
+            .map_err(|e| unreachable(host, e))?;
         if again.status != StatusCode::UNAUTHORIZED {
             self.tokens.lock().await.insert(key, authorization);
         } else if had_one {
@@ -256,7 +272,9 @@ impl Registries {
         // A secret leaves unencrypted only towards a registry that is itself spoken to in plain.
         if plain && self.base(image).starts_with("https://") && !matches!(login, Login::Anonymous(_)) {
             let message = format!("{} wants the login sent to {realm}, which is not encrypted", image.host());
-            return Err(Failure::failed("insecure-token-service", message).object(image.host().to_owned()).into());
+            return Err(Failure::failed("insecure-token-service", message)
+                .object(image.host().to_owned())
+                .into());
         }
         let send = async {
             if let Login::Identity(refresh) = login {
@@ -281,8 +299,8 @@ impl Registries {
         if !answer.status.is_success() {
             return Ok(None);
         }
-        let token: Token =
-            serde_json::from_slice(&answer.body).map_err(|_| anyhow::anyhow!("{realm} did not answer with a token"))?;
+        let token: Token = serde_json::from_slice(&answer.body)
+            .map_err(|_| anyhow::anyhow!("{realm} did not answer with a token"))?;
         Ok(token.token.or(token.access_token).filter(|t| !t.is_empty()))
     }
 
@@ -295,10 +313,12 @@ impl Registries {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 denied(image, verb, &self.login(host).await, said.unwrap_or_else(|| status.to_string()))
             }
-            StatusCode::TOO_MANY_REQUESTS => Failure::failed("registry-throttles", format!("{host} allows no more requests for now"))
-                .object(image.to_string())
-                .hint(format!("log in for a higher limit: docker login {host}"))
-                .into(),
+            StatusCode::TOO_MANY_REQUESTS => {
+                Failure::failed("registry-throttles", format!("{host} allows no more requests for now"))
+                    .object(image.to_string())
+                    .hint(format!("log in for a higher limit: docker login {host}"))
+                    .into()
+            }
             _ => {
                 let said = said.map(|s| format!(": {s}")).unwrap_or_default();
                 let message = format!("{verb} {}: the registry answered {status}{said}", image.repository);
@@ -351,13 +371,15 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 fn secret(value: &str) -> anyhow::Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| anyhow::anyhow!("the token cannot be sent in a header"))?;
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| anyhow::anyhow!("the token cannot be sent in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 fn form(pairs: &[(&str, &str)]) -> String {
-    let encode = |v: &str| percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode =
+        |v: &str| percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC).to_string();
     pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect::<Vec<_>>().join("&")
 }
 

@@ -55,7 +55,8 @@ impl Stats {
     pub fn of<'a>(begun: SystemTime, files: impl Iterator<Item = (&'a str, Stamp, Sha)>) -> Self {
         let limit = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(MARGIN);
         let mut stats = Stats { bytes: MAGIC.to_vec(), starts: Vec::new() };
-        let mut files: Vec<_> = files.filter(|(path, stamp, _)| stamp.ctime() < limit && path.len() < 65536).collect();
+        let mut files: Vec<_> =
+            files.filter(|(path, stamp, _)| stamp.ctime() < limit && path.len() < 65536).collect();
         files.sort_unstable_by_key(|(path, ..)| *path);
         for (path, stamp, sha) in files {
             let Ok(start) = u32::try_from(stats.bytes.len()) else { break };
@@ -147,7 +148,8 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, "one").unwrap();
         let later = SystemTime::now() + Duration::from_secs(10);
-        let saved = Stats::of(later, [("b/a", stamp(&path), [7; 32]), ("a", stamp(&path), [8; 32])].into_iter());
+        let saved =
+            Stats::of(later, [("b/a", stamp(&path), [7; 32]), ("a", stamp(&path), [8; 32])].into_iter());
         saved.save(dir.path(), Path::new("/x"), &Stats::default());
         let loaded = Stats::load(dir.path(), Path::new("/x"));
         assert_eq!(loaded.get("a", &stamp(&path)), Some([8; 32]));
@@ -176,7 +178,11 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, "one").unwrap();
         let later = SystemTime::now() + Duration::from_secs(10);
-        Stats::of(later, [("a", stamp(&path), [8; 32])].into_iter()).save(dir.path(), Path::new("/x"), &Stats::default());
+        Stats::of(later, [("a", stamp(&path), [8; 32])].into_iter()).save(
+            dir.path(),
+            Path::new("/x"),
+            &Stats::default(),
+        );
         let saved = file(dir.path(), Path::new("/x"));
         let whole = std::fs::read(&saved).unwrap();
         for end in 0..whole.len() {

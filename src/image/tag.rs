@@ -58,7 +58,10 @@ fn version(name: &str) -> Option<([u64; 3], bool, Vec<Identifier>)> {
     });
     let core = [numbers.next()??, numbers.next()??, numbers.next()??];
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    if numbers.next().is_some() || name.len() > 128 || pre.is_some_and(|p| p.is_empty() || !p.chars().all(legal)) {
+    if numbers.next().is_some()
+        || name.len() > 128
+        || pre.is_some_and(|p| p.is_empty() || !p.chars().all(legal))
+    {
         return None;
     }
     let identifiers = pre.map(|p| p.split('.').map(Identifier::of).collect()).unwrap_or_default();
@@ -109,7 +112,10 @@ mod tests {
         assert_eq!(name(&["v1.2.3", "v1.10.0", "v1.9.0"], &[]), "v1.10.0");
         assert_eq!(name(&["v1.2.3-rc.9", "v1.2.3-rc.10"], &[]), "v1.2.3-rc.10");
         assert_eq!(name(&["v1.2.3-rc.10", "v1.2.3"], &[]), "v1.2.3");
-        assert_eq!(name(&["latest", "1.2.3", "v1.2", "v01.2.3", "v1.2.3+b", "v1.2.3-", "v1.2.3.4"], &[]), "aabbccddeeff");
+        assert_eq!(
+            name(&["latest", "1.2.3", "v1.2", "v01.2.3", "v1.2.3+b", "v1.2.3-", "v1.2.3.4"], &[]),
+            "aabbccddeeff"
+        );
         assert_eq!(name(&["v1.2.3"], &["main.go"]), "aabbccddeeff-dirty-01234567");
         assert_eq!(tag(None, CONTENT).name, "tree-0123456789ab");
     }
