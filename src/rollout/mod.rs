@@ -1,6 +1,7 @@
 //! Moves a service from one revision to the next between two slots. The deciding half is pure:
 //! plan, state, step, replicas and status know no clock, network or terminal; `driver` carries decisions out.
 
+pub mod analysis;
 mod deploy;
 mod effect;
 mod observe;
