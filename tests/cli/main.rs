@@ -4,6 +4,8 @@
 
 mod generated;
 mod install;
+mod new;
 mod run;
 mod structure;
+mod template;
 mod usage;
