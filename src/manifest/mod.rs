@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::platform::Template;
+use crate::rollout::Slot;
 use crate::service::{SecretSource, Service};
 
 pub use config::Configuration;
@@ -50,13 +51,18 @@ pub fn template(input: &Input<'_>) -> Template {
 }
 
 /// Everything of a service that is not a slot, in the waves it is written in.
-pub fn shared(input: &Input<'_>, gateway: Option<&Gateway>) -> [Vec<Value>; 3] {
+/// `live` is the slot that a Service or route made anew points to.
+pub fn shared(input: &Input<'_>, gateway: Option<&Gateway>, live: Slot) -> [Vec<Value>; 3] {
     let service = input.service;
     let mut first = vec![account::of(service)];
     first.extend(config::of(input).objects());
-    let second = vec![service::public(service), policy::of(service)];
+    let second = vec![service::public(service, live), policy::of(service)];
     let third = gateway.zip(service.expose.as_ref());
-    [first, second, third.map(|(gateway, expose)| route::of(service, expose, gateway)).into_iter().collect()]
+    [
+        first,
+        second,
+        third.map(|(gateway, expose)| route::of(service, expose, gateway, live)).into_iter().collect(),
+    ]
 }
 
 /// Whether msctl stores a Secret for the service.

@@ -1,4 +1,4 @@
-//! The Service that others call. It is made selecting blue, the slot of a first deploy; a rollout repoints it.
+//! The Service that others call. It is made selecting the live slot; a rollout repoints it.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,8 @@ use super::object::{Kind, object};
 use crate::rollout::Slot;
 use crate::service::Service;
 
-pub(super) fn public(service: &Service) -> Value {
-    let selector = json!({names::NAME: service.service, names::SLOT: Slot::Blue.name()});
+pub(super) fn public(service: &Service, live: Slot) -> Value {
+    let selector = json!({names::NAME: service.service, names::SLOT: live.name()});
     let spec = json!({"selector": selector, "ports": [port()]});
     object(Kind::Service, service, &service.service, json!({"spec": spec}))
 }
