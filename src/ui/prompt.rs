@@ -12,6 +12,19 @@ fn unasked(question: &str, flag: &str) -> anyhow::Error {
         .into()
 }
 
+/// An answer; Ctrl-C at a question ends msctl as it does elsewhere, with the cursor back.
+fn answered<T>(result: dialoguer::Result<T>) -> anyhow::Result<T> {
+    result.map_err(|error| {
+        let dialoguer::Error::IO(error) = error;
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return anyhow::Error::new(error).context("ask on the terminal");
+        }
+        let term = console::Term::stderr();
+        let _ = term.show_cursor().and_then(|()| term.write_line(""));
+        Failure::new(crate::error::Kind::Interrupted, "interrupted", "interrupted at the question").into()
+    })
+}
+
 impl Ui {
     fn theme(&self) -> Box<dyn Theme> {
         if self.options.color { Box::new(ColorfulTheme::default()) } else { Box::new(SimpleTheme) }
@@ -33,7 +46,7 @@ impl Ui {
         if let Some(default) = default {
             input = input.default(default.to_owned());
         }
-        Ok(input.validate_with(|s: &String| check(s)).interact_text()?)
+        answered(input.validate_with(|s: &String| check(s)).interact_text())
     }
 
     /// A text that is not echoed.
@@ -41,7 +54,7 @@ impl Ui {
         if !self.options.interactive {
             return Err(unasked(question, flag));
         }
-        Ok(dialoguer::Password::with_theme(self.theme().as_ref()).with_prompt(question).interact()?)
+        answered(dialoguer::Password::with_theme(self.theme().as_ref()).with_prompt(question).interact())
     }
 
     /// One of `choices`, by index.
@@ -55,11 +68,13 @@ impl Ui {
         if !self.options.interactive {
             return Err(unasked(question, flag));
         }
-        Ok(dialoguer::Select::with_theme(self.theme().as_ref())
-            .with_prompt(question)
-            .items(choices)
-            .default(default)
-            .interact()?)
+        answered(
+            dialoguer::Select::with_theme(self.theme().as_ref())
+                .with_prompt(question)
+                .items(choices)
+                .default(default)
+                .interact(),
+        )
     }
 
     /// Yes or no.
@@ -67,9 +82,11 @@ impl Ui {
         if !self.options.interactive {
             return Err(unasked(question, flag));
         }
-        Ok(dialoguer::Confirm::with_theme(self.theme().as_ref())
-            .with_prompt(question)
-            .default(default)
-            .interact()?)
+        answered(
+            dialoguer::Confirm::with_theme(self.theme().as_ref())
+                .with_prompt(question)
+                .default(default)
+                .interact(),
+        )
     }
 }

@@ -471,7 +471,10 @@ fn on_a_terminal_the_template_is_chosen() {
     press(&mut session, "\r");
     session.exp_string("What does the service do?").unwrap();
     press(&mut session, "\u{3}");
-    session.exp_eof().unwrap();
+    let rest = session.exp_eof().unwrap();
+    assert!(rest.contains("interrupted at the question"), "{rest}");
+    let status = session.process().wait().unwrap();
+    assert!(format!("{status:?}").contains("130"), "{status:?}");
     assert_eq!(names(home.dir.path()), Vec::<String>::new());
 }
 
