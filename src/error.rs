@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::platform;
+
 /// What an error means to the caller; each has one exit code (`docs/exit-codes.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -122,14 +124,33 @@ impl std::error::Error for Failure {
     }
 }
 
-/// The first [`Failure`] in an error's chain.
+/// The first [`Failure`] in an error's chain, also inside a platform's error.
 pub fn failure(error: &anyhow::Error) -> Option<&Failure> {
-    error.chain().find_map(|e| e.downcast_ref::<Failure>())
+    error.chain().find_map(|e| match e.downcast_ref::<platform::Error>() {
+        Some(platform::Error::Other(inner)) => failure(inner),
+        Some(_) => None,
+        None => e.downcast_ref::<Failure>(),
+    })
 }
 
 /// The exit code an error stands for; an error nobody classified is plain failure.
 pub fn kind(error: &anyhow::Error) -> Kind {
-    failure(error).map_or(Kind::Failed, |f| f.kind)
+    failure(error).map(|f| f.kind).or_else(|| refusal(error).map(|r| r.0)).unwrap_or(Kind::Failed)
+}
+
+/// What a platform's error means where nobody branched on it.
+fn refusal(error: &anyhow::Error) -> Option<(Kind, &'static str)> {
+    let error = error.chain().find_map(|e| e.downcast_ref::<platform::Error>())?;
+    Some(match error {
+        platform::Error::NotFound(_) => (Kind::Failed, "not-found"),
+        platform::Error::Conflict(_) => (Kind::Held, "conflict"),
+        platform::Error::Owned { .. } => (Kind::Held, "owned"),
+        platform::Error::Forbidden(_) => (Kind::Failed, "forbidden"),
+        platform::Error::Unreachable(_) => (Kind::Failed, "unreachable"),
+        platform::Error::Overtaken { .. } => (Kind::Held, "overtaken"),
+        platform::Error::Terminating(_) => (Kind::Failed, "terminating"),
+        platform::Error::Other(_) => return None,
+    })
 }
 
 /// The `error` member of the error document.
@@ -157,7 +178,7 @@ pub fn report(error: &anyhow::Error) -> Report {
     let mut texts = texts.into_iter();
     Report {
         code: kind(error).code(),
-        reason: failure.map_or("failed", |f| f.reason).into(),
+        reason: failure.map(|f| f.reason).or_else(|| refusal(error).map(|r| r.1)).unwrap_or("failed").into(),
         message: texts.next().unwrap_or_else(|| "failed without a message".into()),
         object: failure.and_then(|f| f.object.clone()),
         causes: texts.collect(),
@@ -203,6 +224,19 @@ mod tests {
         assert_eq!(report.message, "deploy orders");
         assert_eq!(report.causes, ["rollout is held"]);
         assert_eq!(report.hints, ["wait"]);
+    }
+
+    #[test]
+    fn a_platform_s_error_keeps_what_it_carries() {
+        let inner = Failure::new(Kind::Usage, "several", "choose one").hint("of two");
+        for (error, code, reason) in [
+            (platform::Error::Other(inner.into()), 2, "several"),
+            (platform::Error::Overtaken { seen: 5, ours: 4 }, 4, "overtaken"),
+            (platform::Error::Unreachable("nobody there".into()), 1, "unreachable"),
+        ] {
+            let report = report(&anyhow::Error::new(error).context("deploy orders"));
+            assert_eq!((report.code, report.reason.as_str()), (code, reason));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod build;
 pub mod completions;
 mod config;
 mod demo;
+mod logs;
 mod new;
 mod template;
 
@@ -20,6 +21,7 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::New(args) => new::run(ctx, &args),
         Cmd::Template(args) => template::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
+        Cmd::Logs(args) => logs::run(ctx, &args),
         _ => {
             Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())
         }

@@ -1,15 +1,245 @@
 //! Kubernetes: slots are Deployments, state is a ConfigMap, the driver's lock a Lease.
+//! Nothing is installed in the cluster, and opening makes no request.
 
+mod client;
+mod clock;
 pub mod config;
+mod exec;
+mod execute;
+mod fence;
+mod lease;
+mod logs;
+mod observe;
+mod problems;
 pub mod release;
+mod restart;
+mod router;
+mod session;
+mod state;
+mod store;
+mod transport;
+mod watch;
 
 use std::sync::Arc;
 
-use super::Platform;
+use async_trait::async_trait;
+use kube::ResourceExt;
+use tokio::sync::{OnceCell, mpsc};
+
+use self::client::Cluster;
+use self::observe::Seen;
+use self::problems::Problems;
+use self::release::Site;
+use self::router::Router;
+use self::watch::{Watches, slot_of};
+use super::{Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template};
 use crate::context::Ctx;
+use crate::manifest::names;
+use crate::rollout::{Effect, Observation, Slot};
 use crate::service::Service;
 use crate::settings::Target;
 
-pub async fn open(_ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
-    anyhow::bail!("{}: no adapter for {:?}", service.service, target.platform)
+/// One service in one namespace of one cluster.
+pub struct Kubernetes {
+    cluster: Cluster,
+    service: Service,
+    router: OnceCell<Option<Router>>,
+    watches: OnceCell<Watches>,
+    problems: Problems,
+}
+
+pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
+    let access = config::access(&ctx.settings, target).await?;
+    Ok(Arc::new(Kubernetes {
+        cluster: Cluster::new(ctx, access),
+        service: service.clone(),
+        router: OnceCell::new(),
+        watches: OnceCell::new(),
+        problems: Problems::default(),
+    }))
+}
+
+impl Kubernetes {
+    fn name(&self) -> &str {
+        &self.service.service
+    }
+
+    /// What splits the traffic; looked for once, and only when the service is exposed.
+    async fn router(&self) -> Result<Option<&Router>> {
+        let found = self.router.get_or_try_init(|| router::find(&self.cluster, &self.service)).await?;
+        Ok(found.as_ref())
+    }
+
+    async fn site(&self) -> Result<Site> {
+        Ok(Site {
+            client: self.cluster.client.clone(),
+            namespace: self.cluster.namespace.clone(),
+            service: self.name().to_owned(),
+            gateway: self.router().await?.map(|r| r.gateway.clone()),
+        })
+    }
+
+    /// Our own renewal wakes nobody either.
+    fn known(&self, object: k8s_openapi::api::coordination::v1::Lease) -> Lease {
+        let lease = lease::read(&object);
+        if let Some(watches) = self.watches.get() {
+            watches.lease.written(object);
+        }
+        lease
+    }
+
+    /// Asked only once something of ours has vanished: the namespace takes all with it when it goes.
+    async fn terminating(&self, watches: &Watches) -> bool {
+        if !watches.vanished() {
+            return false;
+        }
+        let api = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(self.cluster.client.clone());
+        match api.get_metadata_opt(&self.cluster.namespace).await {
+            Ok(found) => found.is_none_or(|n| n.metadata.deletion_timestamp.is_some()),
+            // Who may not look at namespaces meets the refusal of the next write.
+            Err(_) => false,
+        }
+    }
+
+    async fn watches(&self) -> Result<&Watches> {
+        let routed = self.router().await?.is_some();
+        self.watches.get_or_try_init(|| Watches::start(&self.cluster, self.name(), routed)).await
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        let requests = self.cluster.requests();
+        self.cluster.ui.detail(format!("{requests} requests went to the API server ({})", self.place()));
+    }
+}
+
+#[async_trait]
+impl Platform for Kubernetes {
+    fn place(&self) -> String {
+        self.cluster.place()
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities> {
+        Ok(router::capabilities(self.router().await?))
+    }
+
+    async fn template(&self, _ctx: &Ctx, release: &Release) -> anyhow::Result<Template> {
+        release::template(&self.site().await?, release).await
+    }
+
+    async fn preflight(&self, release: &Release) -> anyhow::Result<Vec<String>> {
+        release::preflight(&self.site().await?, release).await
+    }
+
+    async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>> {
+        release::diff(&self.site().await?, release, template).await
+    }
+
+    async fn install(
+        &self,
+        release: &Release,
+        template: &Template,
+        epoch: u64,
+    ) -> anyhow::Result<Vec<Change>> {
+        release::install(&self.site().await?, release, template, epoch).await
+    }
+
+    async fn delete(&self) -> anyhow::Result<Vec<Change>> {
+        release::delete(&self.site().await?).await
+    }
+
+    async fn load(&self) -> Result<Option<Stored>> {
+        state::load(&self.cluster, self.name()).await
+    }
+
+    async fn save(&self, body: &str, version: Option<&str>) -> Result<String> {
+        let saved = state::save(&self.cluster, self.name(), body, version).await?;
+        let version = saved.resource_version().unwrap_or_default();
+        // Seen already, so its own event wakes nobody.
+        if let Some(watches) = self.watches.get() {
+            watches.state.written(saved);
+        }
+        Ok(version)
+    }
+
+    async fn put_template(&self, revision: u32, template: &Template) -> Result<()> {
+        state::put_template(&self.cluster, self.name(), revision, template).await
+    }
+
+    async fn get_template(&self, revision: u32) -> Result<Template> {
+        state::get_template(&self.cluster, self.name(), revision).await
+    }
+
+    async fn lease(&self) -> Result<Option<Lease>> {
+        Ok(lease::get(&self.cluster, self.name()).await?.as_ref().map(lease::read))
+    }
+
+    async fn take_lease(&self, holder: &str, seen: Option<&Lease>) -> Result<Lease> {
+        let taken = lease::take(&self.cluster, self.name(), holder, seen).await?;
+        Ok(self.known(taken))
+    }
+
+    async fn renew_lease(&self, held: &Lease, release: bool) -> Result<Lease> {
+        match lease::renew(&self.cluster, self.name(), held, release).await? {
+            Some(renewed) => Ok(self.known(renewed)),
+            None => Ok(Lease { holder: String::new(), ..held.clone() }),
+        }
+    }
+
+    async fn epoch(&self) -> Result<u64> {
+        fence::highest(&self.cluster, self.name()).await
+    }
+
+    async fn raise_epoch(&self, epoch: u64) -> Result<()> {
+        fence::raise(&self.cluster, self.name(), epoch).await
+    }
+
+    async fn observe(&self) -> Result<Observation> {
+        let watches = self.watches().await?;
+        watches.look();
+        let route = watches.routes.as_ref().and_then(|r| r.get(self.name()));
+        let seen = Seen {
+            now: self.cluster.clock.now(),
+            deployments: watches.deployments.all(),
+            pods: watches.pods.all(),
+            service: watches.services.get(self.name()),
+            slices: watches.slices.all(),
+            route: route.map(|r| router::gateway_api::observed(&self.service, &r)),
+            state_version: watches.state_version(),
+            terminating: self.terminating(watches).await,
+        };
+        let mut observation = observe::observation(&seen);
+        for deployment in &seen.deployments {
+            let Some(slot) = slot_of(deployment.as_ref()) else { continue };
+            let pods: Vec<_> =
+                seen.pods.iter().filter(|p| slot_of(p.as_ref()) == Some(slot)).cloned().collect();
+            let problems = self.problems.of(&self.cluster, deployment, &pods).await;
+            if let Some(slot) = observation.slots.get_mut(&slot) {
+                slot.problems = problems;
+            }
+        }
+        Ok(observation)
+    }
+
+    async fn changed(&self) {
+        match self.watches().await {
+            Ok(watches) => watches.changed().await,
+            // `observe` meets the same error and reports it; this only must not spin.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+        }
+    }
+
+    async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()> {
+        execute::execute(self, effect, epoch).await
+    }
+
+    async fn logs(&self, query: &LogQuery, lines: mpsc::Sender<LogLine>) -> anyhow::Result<()> {
+        logs::logs(&self.cluster, self.name(), query, lines).await
+    }
+
+    async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32> {
+        let watches = self.watches().await?;
+        restart::restart(&self.cluster, watches, &names::slot(self.name(), slot), slot, progress).await
+    }
 }

@@ -1,0 +1,162 @@
+//! Cached objects in, an observation out. Pure. Counts come from pods, not from the Deployment's status: that one
+//! lags behind its pods, and says `available` of an older generation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ObjectMeta;
+use kube::{Resource, ResourceExt};
+
+use super::watch::slot_of;
+use crate::manifest::names;
+use crate::rollout::{Observation, RouteObservation, Selection, Slot, SlotObservation};
+
+/// What the caches held at one moment.
+pub struct Seen {
+    pub now: Timestamp,
+    pub deployments: Vec<Arc<Deployment>>,
+    pub pods: Vec<Arc<Pod>>,
+    /// The public Service.
+    pub service: Option<Arc<Service>>,
+    /// Of the public Service.
+    pub slices: Vec<Arc<EndpointSlice>>,
+    pub route: Option<RouteObservation>,
+    /// None: there is no state.
+    pub state_version: Option<String>,
+    pub terminating: bool,
+}
+
+/// The service without its problems; those need logs and events.
+pub fn observation(seen: &Seen) -> Observation {
+    let public = in_public(&seen.slices);
+    let slots = seen.deployments.iter().filter_map(|deployment| {
+        let slot = slot_of(deployment.as_ref())?;
+        let pods = seen.pods.iter().filter(|p| slot_of(p.as_ref()) == Some(slot));
+        Some((slot, self::slot(deployment, pods, &public, seen.now)))
+    });
+    Observation {
+        time: seen.now,
+        slots: slots.collect(),
+        selection: seen.service.as_deref().and_then(selection),
+        selected_by: seen.service.as_deref().and_then(|s| writer(s.meta(), "f:selector")),
+        route: seen.route.clone(),
+        state_version: Some(seen.state_version.clone().unwrap_or_default()),
+        terminating: seen.terminating,
+    }
+}
+
+/// The manager that last wrote a field of `spec`.
+pub fn writer(meta: &ObjectMeta, field: &str) -> Option<String> {
+    let entries = meta.managed_fields.iter().flatten();
+    let owners = entries.filter(|e| e.fields_v1.as_ref().is_some_and(|f| f.0["f:spec"].get(field).is_some()));
+    owners.max_by_key(|e| e.time.as_ref().map(|t| t.0))?.manager.clone()
+}
+
+/// The revision a Deployment's template carries.
+pub fn revision_of(deployment: &Deployment) -> u32 {
+    let template = deployment.spec.as_ref().and_then(|s| s.template.metadata.as_ref());
+    let label = template.and_then(|m| m.labels.as_ref()).and_then(|l| l.get(names::REVISION));
+    label.and_then(|l| l.parse().ok()).unwrap_or(0)
+}
+
+/// Whether the pod runs the slot's present template.
+pub fn is_present(pod: &Pod, revision: u32) -> bool {
+    pod.labels().get(names::REVISION).is_some_and(|l| *l == revision.to_string())
+}
+
+pub fn is_going(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Evicted or ended: it counts for nothing, the ReplicaSet has made another.
+pub fn is_over(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Failed" | "Succeeded"))
+}
+
+/// Since when the pod is ready.
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
+    Some(ready.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0))
+}
+
+fn slot<'a>(
+    deployment: &Deployment,
+    pods: impl Iterator<Item = &'a Arc<Pod>>,
+    public: &BTreeMap<&str, u32>,
+    now: Timestamp,
+) -> SlotObservation {
+    let spec = deployment.spec.as_ref();
+    let status = deployment.status.as_ref();
+    let min_ready = spec.and_then(|s| s.min_ready_seconds).unwrap_or(0);
+    let revision = revision_of(deployment);
+    let mut slot = SlotObservation {
+        revision,
+        desired: spec.and_then(|s| s.replicas).and_then(|r| u32::try_from(r).ok()).unwrap_or(0),
+        current: status.and_then(|s| s.observed_generation) >= deployment.metadata.generation
+            && deployment.metadata.generation.is_some(),
+        progressed: progressing(deployment),
+        ..SlotObservation::default()
+    };
+    for pod in pods {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        slot.in_public += public.get(name).copied().unwrap_or(0);
+        if is_going(pod) {
+            slot.terminating += u32::from(!is_over(pod));
+            continue;
+        }
+        if is_over(pod) {
+            continue;
+        }
+        let present = is_present(pod, revision);
+        let since = ready_since(pod);
+        let held = SignedDuration::from_secs(i64::from(min_ready));
+        let available = since.is_some_and(|s| min_ready == 0 || now.duration_since(s) >= held);
+        slot.replicas += 1;
+        slot.updated += u32::from(present);
+        slot.ready += u32::from(since.is_some());
+        slot.available += u32::from(available);
+        slot.updated_available += u32::from(available && present);
+        if present {
+            slot.restarts += restarts(pod);
+            let started = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
+            slot.progressed = slot.progressed.max(since).max(started);
+        }
+    }
+    slot
+}
+
+fn progressing(deployment: &Deployment) -> Option<Timestamp> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let progressing = conditions.iter().find(|c| c.type_ == "Progressing")?;
+    progressing.last_update_time.as_ref().map(|t| t.0)
+}
+
+fn restarts(pod: &Pod) -> u32 {
+    let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
+    statuses.into_iter().flatten().filter_map(|c| u32::try_from(c.restart_count).ok()).sum()
+}
+
+/// Endpoints by pod name, ready or not; a pod of two address families counts once a slice.
+fn in_public(slices: &[Arc<EndpointSlice>]) -> BTreeMap<&str, u32> {
+    let endpoints = slices.iter().flat_map(|s| s.endpoints.iter());
+    let pods = endpoints.filter_map(|e| e.target_ref.as_ref()).filter(|t| t.kind.as_deref() == Some("Pod"));
+    pods.filter_map(|t| Some((t.name.as_deref()?, 1))).collect()
+}
+
+/// Which slots the Service's selector reaches; None when it is not one of ours.
+fn selection(service: &Service) -> Option<Selection> {
+    let selector = service.spec.as_ref()?.selector.as_ref()?;
+    match selector.get(names::SLOT) {
+        None => Some(Selection::Both),
+        Some(name) => Slot::ALL.into_iter().find(|s| s.name() == name).map(Selection::only),
+    }
+}
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+//! Replaces a slot's pods one at a time through the eviction API, so that disruption budgets hold.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, EvictParams, Preconditions};
+
+use super::client::Cluster;
+use super::observe::{is_going, is_over, ready_since};
+use super::watch::{Watches, slot_of};
+use crate::error::Failure;
+use crate::rollout::Slot;
+
+/// Between two tries against a budget that allows nothing now.
+const RETRY: Duration = Duration::from_secs(2);
+
+pub async fn restart(
+    cluster: &Cluster,
+    watches: &Watches,
+    deployment: &str,
+    slot: Slot,
+    progress: &(dyn Fn(String) + Send + Sync),
+) -> anyhow::Result<u32> {
+    let of_slot = || {
+        let pods = watches.pods.all().into_iter();
+        pods.filter(|p| slot_of(p.as_ref()) == Some(slot) && !is_going(p) && !is_over(p))
+    };
+    let old: Vec<_> = of_slot().collect();
+    let wanted = watches.deployments.get(deployment).and_then(|d| d.spec.as_ref()?.replicas).unwrap_or(0);
+    if old.is_empty() || wanted == 0 {
+        return Err(Failure::failed("nothing-to-restart", format!("{deployment} has no pods")).into());
+    }
+    let mut replaced = 0;
+    for pod in &old {
+        let name = pod.name_any();
+        if evict(cluster, pod, progress).await? {
+            replaced += 1;
+            progress(format!("{name} evicted ({replaced} of {})", old.len()));
+        }
+        loop {
+            watches.look();
+            let ready = of_slot().filter(|p| p.uid() != pod.uid() && ready_since(p).is_some()).count();
+            let left = of_slot().any(|p| p.uid() == pod.uid());
+            if !left && ready >= usize::try_from(wanted).unwrap_or(0) {
+                break;
+            }
+            watches.changed().await;
+        }
+    }
+    Ok(replaced)
+}
+
+/// Evicts exactly this pod; false when it was gone already. Waits as long as a budget refuses.
+async fn evict(
+    cluster: &Cluster,
+    pod: &Pod,
+    progress: &(dyn Fn(String) + Send + Sync),
+) -> anyhow::Result<bool> {
+    let (api, name) = (cluster.api::<Pod>(), pod.name_any());
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    let delete = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
+    let mut tries = 0;
+    loop {
+        match api.evict(&name, &params).await {
+            Ok(_) => return Ok(true),
+            // Gone, or another pod of that name.
+            Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => return Ok(false),
+            Err(kube::Error::Api(s)) if s.code == 429 => {
+                tries += 1;
+                let cause = s.details.as_ref().and_then(|d| d.causes.first()).map(|c| c.message.clone());
+                let why = cause.unwrap_or(s.message);
+                progress(format!("{name} may not be evicted now: {why} (try {tries})"));
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(e) => return Err(cluster.explain(e, &format!("eviction of {name}")).into()),
+        }
+    }
+}

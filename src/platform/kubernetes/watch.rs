@@ -1,0 +1,245 @@
+//! One label-selected watch a kind feeds the caches. Objects are stripped of what nobody here reads, so that a
+//! thousand pods stay small.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch::{Receiver, Sender};
+use tokio::task::JoinSet;
+
+use super::client::Cluster;
+use super::store::Store;
+use super::{fence, lease, state};
+use crate::manifest::names;
+use crate::platform::{Error, Result};
+
+/// How long the first lists may take, all together.
+const FIRST: Duration = Duration::from_secs(30);
+/// Bounds what is decoded at once.
+const PAGE: u32 = 200;
+
+pub struct Watches {
+    pub deployments: Arc<Store<Deployment>>,
+    pub pods: Arc<Store<Pod>>,
+    pub services: Arc<Store<Service>>,
+    pub slices: Arc<Store<EndpointSlice>>,
+    pub state: Arc<Store<ConfigMap>>,
+    pub lease: Arc<Store<Lease>>,
+    pub routes: Option<Arc<Store<DynamicObject>>>,
+    changes: Receiver<u64>,
+    /// The change that the last observation had seen.
+    seen: AtomicU64,
+    had_state: AtomicBool,
+    first_error: Receiver<Option<String>>,
+    _tasks: JoinSet<()>,
+}
+
+struct Feed<'a> {
+    cluster: &'a Cluster,
+    changes: Sender<u64>,
+    errors: Sender<Option<String>>,
+    tasks: JoinSet<()>,
+}
+
+impl Feed<'_> {
+    fn run<K>(&mut self, api: Api<K>, config: watcher::Config, strip: fn(&mut K), what: &str) -> Arc<Store<K>>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+        K::DynamicType: Clone,
+    {
+        let store = Arc::new(Store::default());
+        let (to, changes, errors) = (store.clone(), self.changes.clone(), self.errors.clone());
+        let (cluster, what) = (self.cluster.clone(), what.to_owned());
+        let stream = watcher(api, config.page_size(PAGE)).default_backoff();
+        self.tasks.spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(event) = stream.next().await {
+                match event {
+                    Ok(event) => {
+                        let event = event.modify(strip);
+                        if to.take(event) {
+                            changes.send_modify(|n| *n += 1);
+                        }
+                    }
+                    Err(error) => {
+                        let text = reason(&cluster, error, &what);
+                        cluster.ui.detail(format!("watch of {what}: {text}; it goes on"));
+                        if !to.listed() {
+                            errors.send_replace(Some(text));
+                        }
+                    }
+                }
+            }
+        });
+        store
+    }
+
+    fn kind<K>(&mut self, config: watcher::Config, strip: fn(&mut K), what: &str) -> Arc<Store<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.run(self.cluster.api::<K>(), config, strip, what)
+    }
+}
+
+fn reason(cluster: &Cluster, error: watcher::Error, what: &str) -> String {
+    match error {
+        watcher::Error::InitialListFailed(e)
+        | watcher::Error::WatchStartFailed(e)
+        | watcher::Error::WatchFailed(e) => cluster.explain(e, what).to_string(),
+        watcher::Error::WatchError(status) => format!("{} ({})", status.message, status.code),
+        watcher::Error::NoResourceVersion => "the list has no version".into(),
+    }
+}
+
+impl Watches {
+    /// Starts the watches and returns when all have listed.
+    pub async fn start(cluster: &Cluster, service: &str, routed: bool) -> Result<Watches> {
+        let (changes, changed) = tokio::sync::watch::channel(0);
+        let (errors, first_error) = tokio::sync::watch::channel(None);
+        let mut feed = Feed { cluster, changes, errors, tasks: JoinSet::new() };
+        let labelled = || watcher::Config::default().labels(&format!("{}={service}", names::NAME));
+        let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let public = format!("kubernetes.io/service-name={service}");
+        let routes = routed.then(|| {
+            let api = fence::api(cluster, "gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes");
+            feed.run(api, named(service), keep, "HTTPRoute")
+        });
+        let watches = Watches {
+            deployments: feed.kind(labelled(), strip_deployment, "Deployments"),
+            pods: feed.kind(labelled(), strip_pod, "Pods"),
+            services: feed.kind(named(service), keep, "Services"),
+            slices: feed.kind(watcher::Config::default().labels(&public), strip_meta, "EndpointSlices"),
+            state: feed.kind(named(&state::name(service)), strip_meta, "ConfigMaps"),
+            lease: feed.kind(named(&lease::name(service)), strip_meta, "Leases"),
+            routes,
+            changes: changed,
+            seen: AtomicU64::new(0),
+            had_state: AtomicBool::new(false),
+            first_error,
+            _tasks: feed.tasks,
+        };
+        watches.listed().await?;
+        Ok(watches)
+    }
+
+    async fn listed(&self) -> Result<()> {
+        let (mut changes, mut errors) = (self.changes.clone(), self.first_error.clone());
+        let all = async {
+            loop {
+                if let Some(text) = errors.borrow_and_update().clone() {
+                    return Err(Error::Unreachable(text));
+                }
+                let ready = self.deployments.listed()
+                    && self.pods.listed()
+                    && self.services.listed()
+                    && self.slices.listed()
+                    && self.state.listed()
+                    && self.lease.listed()
+                    && self.routes.as_ref().is_none_or(|r| r.listed());
+                if ready {
+                    return Ok(());
+                }
+                // The senders live as long as the tasks, and those as long as `self`.
+                tokio::select! { _ = changes.changed() => {}, _ = errors.changed() => {} }
+            }
+        };
+        tokio::time::timeout(FIRST, all)
+            .await
+            .unwrap_or_else(|_| Err(Error::Unreachable("the first lists did not come in time".into())))
+    }
+
+    /// The state document's version as last seen.
+    pub fn state_version(&self) -> Option<String> {
+        self.state.all().first().and_then(|s| s.resource_version())
+    }
+
+    /// Something of the service is going, or has gone since these watches began.
+    pub fn vanished(&self) -> bool {
+        let state = !self.state.all().is_empty();
+        let had = self.had_state.fetch_or(state, Ordering::AcqRel);
+        let going = self.deployments.all().iter().any(|d| d.metadata.deletion_timestamp.is_some());
+        going || (had && !state)
+    }
+
+    /// Call before reading the caches: what changes later is news.
+    pub fn look(&self) {
+        self.seen.store(*self.changes.borrow(), Ordering::Release);
+    }
+
+    /// Returns once there is news since the last `look`.
+    pub async fn changed(&self) {
+        let mut changes = self.changes.clone();
+        if changes.wait_for(|n| *n != self.seen.load(Ordering::Acquire)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Who wrote a selector or rules stands in the managed fields.
+fn keep<K>(_: &mut K) {}
+
+fn strip_meta<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+fn strip_deployment(deployment: &mut Deployment) {
+    strip_meta(deployment);
+    if let Some(spec) = &mut deployment.spec {
+        spec.template.spec = None;
+    }
+}
+
+/// Keeps what counting and diagnosing read.
+fn strip_pod(pod: &mut Pod) {
+    strip_meta(pod);
+    pod.metadata.annotations = None;
+    if let Some(spec) = &mut pod.spec {
+        let containers = std::mem::take(&mut spec.containers).into_iter().map(|c| Container {
+            name: c.name,
+            image: c.image,
+            readiness_probe: c.readiness_probe,
+            liveness_probe: c.liveness_probe,
+            ..Container::default()
+        });
+        let kept = k8s_openapi::api::core::v1::PodSpec {
+            containers: containers.collect(),
+            node_name: spec.node_name.take(),
+            ..Default::default()
+        };
+        *spec = kept;
+    }
+    if let Some(status) = &mut pod.status {
+        status.host_ips = None;
+        status.pod_ips = None;
+        for container in status.container_statuses.iter_mut().flatten() {
+            container.volume_mounts = None;
+            container.resources = None;
+            container.allocated_resources = None;
+        }
+    }
+}
+
+/// The pod's slot, by its label.
+pub fn slot_of(object: &impl ResourceExt) -> Option<crate::rollout::Slot> {
+    let label = object.labels().get(names::SLOT)?;
+    crate::rollout::Slot::ALL.into_iter().find(|s| s.name() == label)
+}
