@@ -14,7 +14,7 @@ ref() { cat build/image.ref; }
 case ${1:-} in
 build)
   msctl build --push -o json >build/build.json
-  jq -er .image build/build.json >build/image.ref
+  jq -er '.images[0].pinned' build/build.json >build/image.ref
   ref
   ;;
 sbom) syft scan "registry:$(ref)" -o cyclonedx-json=build/sbom.json ;;
