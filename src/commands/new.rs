@@ -119,7 +119,7 @@ fn create(ctx: &Ctx, args: &cli::New) -> anyhow::Result<Made> {
     let target = parent.join(&args.name);
     scaffold::check_target(&target)?;
     let set = args.set.iter().map(|pair| split(pair)).collect::<anyhow::Result<Vec<_>>>()?;
-    let source = scaffold::open(&template(ctx, args)?, &ctx.settings.directory)?;
+    let source = super::template::open(ctx, &template(ctx, args)?).map_err(|e| stopped(ctx).unwrap_or(e))?;
     scaffold::check_reserved(&source.template, &args.name)?;
     agree(ctx, &source)?;
     let renderer = Renderer::new(&source)?;
@@ -253,6 +253,13 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// Ctrl-C or SIGTERM, if it came.
+fn stopped(ctx: &Ctx) -> Option<anyhow::Error> {
+    let told =
+        || Failure::new(settings::interrupted(), "interrupted", "interrupted; nothing was left behind");
+    ctx.interrupt.is_cancelled().then(|| told().into())
+}
+
 fn write(
     ctx: &Ctx,
     args: &cli::New,
@@ -261,13 +268,7 @@ fn write(
     plan: &Plan,
     parent: &Path,
 ) -> anyhow::Result<Option<Git>> {
-    let stop = || match ctx.interrupt.is_cancelled() {
-        true => {
-            Err(Failure::new(settings::interrupted(), "interrupted", "interrupted; nothing was left behind")
-                .into())
-        }
-        false => Ok(()),
-    };
+    let stop = || stopped(ctx).map_or(Ok(()), Err);
     let stage = Stage::create(parent)?;
     stage.write(&plan.files, &stop)?;
     stage.write(&State::new(source, answers, plan).files(plan)?, &stop)?;

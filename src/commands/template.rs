@@ -16,18 +16,30 @@ pub fn run(ctx: &Ctx, args: &cli::Template) -> anyhow::Result<u8> {
             Ok(0)
         }
         cli::Template::Show { template } => {
-            let source = scaffold::open(template, &ctx.settings.directory)?;
+            let source = open(ctx, template)?;
             ctx.ui.show(&Shown::of(&source))?;
             Ok(0)
         }
         cli::Template::Lint { template } => {
-            let source = scaffold::open(template, &ctx.settings.directory)?;
+            let source = open(ctx, template)?;
             let renderer = Renderer::new(&source)?;
             let linted = Linted { template: Row::of(&source), lint: scaffold::lint(&source, &renderer) };
             ctx.ui.show(&linted)?;
             Ok(u8::from(!linted.lint.passed()))
         }
     }
+}
+
+/// Opens what names a template, and says so where that takes a while.
+pub fn open(ctx: &Ctx, name: &str) -> anyhow::Result<Source> {
+    let here = &ctx.settings.directory;
+    if !scaffold::is_remote(name, here) {
+        return scaffold::open(name, here);
+    }
+    let task = ctx.ui.task("Fetch the template");
+    let source = scaffold::open(name, here)?;
+    task.done(format!("{} {}", source.template.name, source.template.version));
+    Ok(source)
 }
 
 #[derive(Serialize)]

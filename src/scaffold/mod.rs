@@ -19,7 +19,7 @@ pub use git::commit_all;
 pub use lint::{Finding, Lint, lint};
 pub use plan::{Plan, Planned, plan};
 pub use render::Renderer;
-pub use source::{Origin, Source, embedded, open};
+pub use source::{Origin, Source, embedded, is_remote, open};
 pub use state::State;
 pub use template::{Kind, Owner, Provides, Template, Variable};
 pub use write::{Stage, check_target};

@@ -313,6 +313,61 @@ fn a_template_in_git_is_taken_at_its_ref() {
     }
 }
 
+/// Serves the files of `folder` over HTTP, as git's plain protocol wants them; returns the address.
+fn serve(folder: PathBuf) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let asked = lines.next().and_then(Result::ok).unwrap_or_default();
+            while lines.next().and_then(Result::ok).is_some_and(|l| !l.is_empty()) {}
+            let path = asked
+                .split(' ')
+                .nth(1)
+                .unwrap_or("/")
+                .split('?')
+                .next()
+                .unwrap()
+                .trim_start_matches("/t.git/");
+            let (status, body) = match fs::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    format!("http://{address}/t.git")
+}
+
+#[test]
+fn a_remote_template_is_fetched_with_git() {
+    let home = Home::new();
+    let folder = template(&home, "", &[("version.tera", "@{ name }@ 1")]);
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@example.com"]).args(args).current_dir(&folder);
+        command.output().map(|o| o.status.success()).unwrap_or(false)
+    };
+    if !git(&["init", "-q"]) {
+        return eprintln!("skipped: there is no git here");
+    }
+    assert!(git(&["add", "-A"]) && git(&["commit", "-qm", "1"]) && git(&["tag", "v1"]));
+    assert!(git(&["repack", "-adq"]) && git(&["update-server-info"]));
+    let url = serve(folder.join(".git"));
+    let ran = home.run(&["new", "x", "--no-git", "-t", &format!("{url}@v1")]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(fs::read_to_string(home.dir.path().join("x/version")).unwrap(), "x 1");
+    let ran = home.run(&["new", "y", "-t", "https://me:hunter2@h.example/a"]);
+    assert!(ran.code == 2 && !ran.stderr.contains("hunter2"), "{ran:#?}");
+    let ran = home.run(&["new", "y", "--no-git", "-t", &format!("{url}/none"), "-o", "json"]);
+    assert_eq!((ran.code, ran.json()["error"]["reason"].as_str()), (1, Some("no-repository")), "{ran:#?}");
+}
+
 /// Runs a shell script where it may mount and cut the network; None where this machine does not let it.
 fn apart(home: &Home, flags: &str, script: &str) -> Option<Ran> {
     let run = |script: &str| {

@@ -103,6 +103,12 @@ pub fn embedded() -> anyhow::Result<Vec<Source>> {
     embedded::names().map(|name| Source::new(Origin::Embedded, embedded::contents(name))).collect()
 }
 
+/// Whether `--template` names a repository that must be fetched.
+pub fn is_remote(name: &str, here: &Path) -> bool {
+    let embedded = embedded::names().any(|known| known == name);
+    !embedded && repository::Address::parse(name, here).is_some_and(|address| address.is_remote())
+}
+
 /// Opens what `--template` names: an embedded template, a folder, or git-url[//subfolder][@ref].
 /// Folders are relative to `here`.
 ///

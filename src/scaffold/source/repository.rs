@@ -1,6 +1,8 @@
 //! A template in a git repository: git-url[//subfolder][@ref], read from the objects without a checkout.
+//! What is on this machine is opened in place; the rest is fetched by the user's git.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use git2::{ObjectType, Oid, Repository, Tree};
@@ -47,6 +49,11 @@ impl Address {
         (remote || repository).then(|| Address { url: url.to_owned(), subfolder, reference, local })
     }
 
+    /// Whether it must be fetched from elsewhere.
+    pub fn is_remote(&self) -> bool {
+        self.local.is_none()
+    }
+
     /// The address with its subfolder.
     pub fn place(&self) -> String {
         match &self.subfolder {
@@ -86,28 +93,59 @@ pub fn contents(address: &Address) -> anyhow::Result<(Contents, String)> {
 
 /// The repository, and the temporary folder it was fetched into.
 fn open(address: &Address) -> anyhow::Result<(Option<tempfile::TempDir>, Repository)> {
-    let failed = |error: git2::Error| {
-        let failure = Failure::failed("no-repository", format!("cannot read the repository {}", address.url))
-            .object(address.url.clone())
-            .source(anyhow::anyhow!("{}", error.message()));
-        match error.code() {
-            git2::ErrorCode::Owner => {
-                failure.hint("it belongs to another user: git config --global safe.directory")
-            }
-            _ if address.local.is_none() => {
-                failure.hint("clone it yourself, then give the clone's folder as --template")
-            }
-            _ => failure,
-        }
+    let Some(folder) = &address.local else {
+        let folder = tempfile::tempdir().context("make a temporary folder")?;
+        fetch(&address.url, folder.path())?;
+        let repository = Repository::open_bare(folder.path()).map_err(|e| unreadable(address, &e))?;
+        return Ok((Some(folder), repository));
     };
-    match &address.local {
-        Some(folder) => Ok((None, Repository::open(folder).map_err(failed)?)),
-        None => {
-            let folder = tempfile::tempdir().context("make a temporary folder")?;
-            let repository = git2::build::RepoBuilder::new().bare(true).clone(&address.url, folder.path());
-            Ok((Some(folder), repository.map_err(failed)?))
+    Ok((None, Repository::open(folder).map_err(|e| unreadable(address, &e))?))
+}
+
+fn unreadable(address: &Address, error: &git2::Error) -> Failure {
+    let failure = Failure::failed("no-repository", format!("cannot read the repository {}", address.url))
+        .object(address.url.clone())
+        .source(anyhow::anyhow!("{}", error.message()));
+    match error.code() {
+        git2::ErrorCode::Owner => {
+            failure.hint("it belongs to another user: git config --global --add safe.directory FOLDER")
         }
+        _ => failure,
     }
+}
+
+/// Clones a remote repository with the user's own git: its proxies, helpers, keys and known hosts then just work,
+/// and no second TLS stack is linked. It never asks; hooks and submodules are not run or fetched.
+fn fetch(url: &str, into: &Path) -> anyhow::Result<()> {
+    if url.starts_with('-') {
+        return Err(
+            Failure::usage("invalid-address", format!("{url:?} is no address of a repository")).into()
+        );
+    }
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.split_once('@'));
+    if user.is_some_and(|(user, _)| user.contains(':')) {
+        return Err(Failure::usage("secret-in-arguments", "the repository's address holds a password")
+            .hint("leave it out: git asks its credential helper")
+            .into());
+    }
+    let mut git = Command::new("git");
+    git.args(["clone", "--bare", "--quiet", "--template=", "--"]).arg(url).arg(into);
+    git.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    let failed = |why: String| {
+        Failure::failed("no-repository", format!("cannot fetch the repository {url}"))
+            .object(url.to_owned())
+            .source(anyhow::anyhow!("{why}"))
+    };
+    let ran = git.output().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed("git is not on PATH".into())
+            .hint("install git, or give --template a folder or a repository on this machine"),
+        _ => failed(format!("start git: {error}")),
+    })?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let told = String::from_utf8_lossy(&ran.stderr);
+    Err(failed(format!("git: {}", told.trim())).hint("try `git ls-remote` with the same address").into())
 }
 
 fn find(repository: &Repository, reference: &str) -> Option<Oid> {
