@@ -8,4 +8,5 @@ mod new;
 mod run;
 mod structure;
 mod template;
+mod templates;
 mod usage;
