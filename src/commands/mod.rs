@@ -6,6 +6,9 @@ mod config;
 mod demo;
 mod logs;
 mod new;
+mod rollout;
+mod scale;
+mod status;
 mod template;
 
 use crate::cli::Cmd;
@@ -21,6 +24,9 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::New(args) => new::run(ctx, &args),
         Cmd::Template(args) => template::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
+        Cmd::Rollout(args) => rollout::run(ctx, args),
+        Cmd::Status(named) => status::run(ctx, &named),
+        Cmd::Scale(args) => scale::run(ctx, &args),
         Cmd::Logs(args) => logs::run(ctx, &args),
         _ => {
             Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())

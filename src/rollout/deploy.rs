@@ -1,13 +1,24 @@
 //! The operation behind `deploy`: nothing when nothing changed, else a rollout driven to where it was asked to go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Options, Status};
+use super::driver::{self, Driver, End, Goal, Mode};
+use super::host::{Host, Process, person};
+use super::lock::Patience;
+use super::state::{Intent, State, Verb};
+use super::{
+    Event, Facts, Motion, Options, Plan, Spec, Stage, Status, StepForecast, obey, plan, start, tell,
+};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{Change, Platform, Release, Template};
+
+/// How long a finished rollout waits for what is late; longer delays are left to the next command.
+pub const TAIL: Duration = Duration::from_secs(60);
 
 /// How a deploy ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,18 +31,22 @@ pub enum Ended {
     Paused,
     /// What `--until` named came first.
     Reached,
+    /// Taken back because a person said so.
+    Aborted,
 }
 
 /// What a deploy did.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
+    pub service: String,
     pub ended: Ended,
     pub revision: u32,
     pub image: String,
     /// Changes outside the slots.
     pub changes: Vec<Change>,
-    pub status: Status,
+    /// None when nothing changed, for then nothing was looked at.
+    pub status: Option<Status>,
     /// From the first write to the end.
     pub seconds: f64,
 }
@@ -39,24 +54,341 @@ pub struct Outcome {
 impl Outcome {
     pub fn code(&self) -> u8 {
         match self.ended {
-            Ended::Unchanged | Ended::Healthy | Ended::Reached => 0,
+            Ended::Unchanged | Ended::Healthy | Ended::Reached | Ended::Aborted => 0,
             Ended::Paused => 6,
+        }
+    }
+
+    pub(super) fn of(driver: &Driver<'_>, end: End, changes: Vec<Change>, seconds: f64) -> Outcome {
+        let revision = driver.state.rollout.as_ref().map_or(0, |r| r.revision);
+        Outcome {
+            service: driver.service.to_owned(),
+            ended: match end {
+                End::Healthy | End::Failed | End::Idle => Ended::Healthy,
+                End::Reached => Ended::Reached,
+                End::Paused => Ended::Paused,
+                End::Aborted => Ended::Aborted,
+            },
+            revision,
+            image: driver.state.revision(revision).map(|r| r.image.clone()).unwrap_or_default(),
+            changes,
+            status: Some(driver.status()),
+            seconds,
         }
     }
 }
 
+/// What a deploy would do to the pods, said before anything is written.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forecast {
+    pub strategy: String,
+    pub motion: Motion,
+    pub router: Option<String>,
+    /// The number the new revision has, or will get.
+    pub revision: u32,
+    pub from: Option<u32>,
+    pub replicas: u32,
+    /// The most pods of both slots at any time.
+    pub peak: u32,
+    pub steps: Vec<StepForecast>,
+    pub plan_hash: String,
+    pub notes: Vec<String>,
+}
+
+/// Plans without writing.
+pub async fn forecast(
+    platform: &dyn Platform,
+    release: &Release,
+    template: &Template,
+    options: &Options,
+) -> anyhow::Result<Forecast> {
+    let spec = Spec::resolve(&release.service, options)?;
+    let name = &release.service.service;
+    let place = platform.place();
+    let mut state = load(platform, name).await?.unwrap_or_default();
+    let known = tell::classify(platform.capabilities().await, &place)?;
+    let seen = tell::classify(platform.observe().await, &place)?;
+    let from = state.live.map(|l| l.revision);
+    let revision = state.number(&template.hash, &template.image, seen.time);
+    let facts = facts(&state, &seen, &known, &spec, revision);
+    let plan = plan(&spec, &facts)?;
+    let steps = plan.forecast(spec.replicas);
+    let bounds = plan.bounds(spec.replicas);
+    let peak = steps.iter().map(|s| s.peak).max().unwrap_or(match plan.motion {
+        Motion::First => spec.replicas,
+        _ => spec.replicas + bounds.surge,
+    });
+    let mut notes = Vec::new();
+    if spec.replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
+        notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
+    }
+    if plan.motion == Motion::Replicas {
+        let off = steps.iter().zip(&plan.steps).filter_map(|(reached, step)| match step {
+            super::Step::Weight(wanted) if *wanted != reached.weight => {
+                Some(format!("{wanted} % of {} pods is {} %", spec.replicas, reached.weight))
+            }
+            _ => None,
+        });
+        notes.extend(off);
+    }
+    if plan.motion == Motion::Router {
+        notes.push(
+            "callers that use the service's own name, not the router, move at the switch, in one step".into(),
+        );
+    }
+    Ok(Forecast {
+        strategy: plan.strategy.to_string(),
+        motion: plan.motion,
+        router: known.router,
+        revision,
+        from,
+        replicas: spec.replicas,
+        peak,
+        steps,
+        plan_hash: plan.hash,
+        notes,
+    })
+}
+
+pub(super) async fn load(platform: &dyn Platform, service: &str) -> anyhow::Result<Option<State>> {
+    let stored = tell::classify(platform.load().await, &platform.place())?;
+    stored.map(|s| tell::parse(service, &s.body)).transpose()
+}
+
+fn facts(
+    state: &State,
+    seen: &super::Observation,
+    can: &crate::platform::Capabilities,
+    spec: &Spec,
+    revision: u32,
+) -> Facts {
+    let idle = state.idle();
+    let kept = state.previous.is_some_and(|p| p.slot == idle && p.revision == revision)
+        && seen.slots.get(&idle).is_some_and(|s| {
+            s.revision == revision && s.updated_available >= spec.replicas.max(1) && s.terminating == 0
+        });
+    Facts {
+        router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
+        header_match: can.header_match,
+        mirror: can.mirror,
+        live: state.live.is_some(),
+        kept,
+        known: state.recent(revision, spec.window),
+    }
+}
+
+/// The live revision already is what is wanted, and nothing is under way.
+fn unchanged(state: &State, template: &Template, spec: &Spec) -> bool {
+    let live = state.live.and_then(|l| state.revision(l.revision));
+    let still = state
+        .rollout
+        .as_ref()
+        .is_none_or(|r| r.held.is_none() && matches!(r.stage, Stage::Healthy | Stage::Aborted));
+    live.is_some_and(|l| l.hash == template.hash)
+        && still
+        && !state.resizing
+        && state.replicas == spec.replicas
+        && state.autoscaled == spec.autoscaled
+}
+
 /// Rolls `template` out. A refused version, a held lock, a lost contact are errors with their exit codes.
 pub async fn deploy(
-    _ctx: &Ctx,
+    ctx: &Ctx,
     platform: Arc<dyn Platform>,
-    _release: &Release,
+    release: &Release,
     template: &Template,
-    _options: &Options,
+    options: &Options,
 ) -> anyhow::Result<Outcome> {
-    let place = platform.place();
-    Err(Failure::failed(
-        "unavailable",
-        format!("{} cannot be rolled out to {place} by this build", template.image),
-    )
-    .into())
+    let host = Process::new(ctx);
+    let by = person(ctx);
+    let outcome = rolled(&host, platform.as_ref(), &by, release, template, options).await;
+    host.finish();
+    outcome
+}
+
+pub(super) async fn rolled(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    by: &str,
+    release: &Release,
+    template: &Template,
+    options: &Options,
+) -> anyhow::Result<Outcome> {
+    let spec = Spec::resolve(&release.service, options)?;
+    let name = release.service.service.as_str();
+    if let Some(state) = load(platform, name).await?
+        && unchanged(&state, template, &spec)
+        && platform.diff(release, template).await?.is_empty()
+    {
+        return Ok(Outcome {
+            service: name.to_owned(),
+            ended: Ended::Unchanged,
+            revision: state.live.map_or(0, |l| l.revision),
+            image: template.image.clone(),
+            changes: Vec::new(),
+            status: None,
+            seconds: 0.0,
+        });
+    }
+    let started = host.elapsed();
+    let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
+    let mut driver = tell::classified(begun, &platform.place())?;
+    let job = Job { release, template, spec, by };
+    let changes = match job.begin(&mut driver).await {
+        Ok(changes) => changes,
+        Err(error) => {
+            driver.release().await;
+            return Err(error);
+        }
+    };
+    let goal = Goal {
+        mode: Mode::Drive(options.until),
+        timeout: options.timeout,
+        patience: options.timeout.unwrap_or(Duration::from_secs(job.spec.deadline)),
+    };
+    drive(driver, &goal, changes, started).await
+}
+
+/// Runs to `goal`, does the tail, and turns a bad end into its error.
+pub(super) async fn drive(
+    mut driver: Driver<'_>,
+    goal: &Goal,
+    changes: Vec<Change>,
+    started: Duration,
+) -> anyhow::Result<Outcome> {
+    let end = driver.run(goal).await?;
+    let seconds = driver.host.elapsed().saturating_sub(started).as_secs_f64();
+    let outcome = Outcome::of(&driver, end, changes, seconds);
+    let refusal = driver::refusal(&driver, end);
+    match end {
+        End::Healthy | End::Aborted => driver::finish(&mut driver, TAIL).await,
+        End::Reached | End::Paused | End::Failed | End::Idle => driver.release().await,
+    }
+    match refusal {
+        // Who said abort is obeyed; everyone else's version was refused.
+        Some(_) if goal.mode == Mode::TakeBack && end == End::Aborted => Ok(outcome),
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
+}
+
+/// One deploy, once the Lease is held.
+struct Job<'a> {
+    release: &'a Release,
+    template: &'a Template,
+    spec: Spec,
+    by: &'a str,
+}
+
+impl Job<'_> {
+    async fn begin(&self, driver: &mut Driver<'_>) -> anyhow::Result<Vec<Change>> {
+        let place = driver.platform.place();
+        let can = tell::classify(driver.platform.capabilities().await, &place)?;
+        tell::classify(driver.observe().await, &place)?;
+        self.refuse_lost_state(driver)?;
+        let now = driver.seen.time;
+        let mut next = driver.state.clone();
+        let under_way = next.under_way().map(|r| r.revision);
+        let live = next.live.map(|l| l.revision);
+        let known = next.revisions.iter().any(|r| r.hash == self.template.hash);
+        let revision = next.number(&self.template.hash, &self.template.image, now);
+        let scaled = next.live.is_some() && !next.autoscaled && next.replicas != self.spec.replicas;
+        let was = std::mem::replace(&mut next.replicas, self.spec.replicas);
+        next.autoscaled = self.spec.autoscaled;
+        let facts = facts(&next, &driver.seen, &can, &self.spec, revision);
+        let plan = plan(&self.spec, &facts)?;
+        let fresh = under_way != Some(revision) && live != Some(revision);
+        if fresh {
+            self.refuse_broken_live(driver, &plan)?;
+        }
+        let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
+        driver.wrote = true;
+        if !known {
+            tell::classify(driver.platform.put_template(revision, self.template).await, &place)?;
+        }
+        if scaled {
+            let message = format!("{} pods, as msctl.yaml says; they were {was}", self.spec.replicas);
+            driver.tell(Event::Obeyed { verb: "replicas".into(), by: self.by.into(), message });
+        }
+        if fresh {
+            next = start(&next, plan, revision, facts.kept, self.by, now);
+        } else if live == Some(revision) && under_way.is_some_and(|r| r != revision) {
+            // Back to what is live already: the candidate is taken away, nothing starts.
+            let intent = Intent { verb: Verb::Abort, by: self.by.into(), at: now };
+            if let Ok((aborted, _)) = obey(&next, &intent, now) {
+                next = aborted;
+            }
+        } else if next.under_way().is_none() {
+            next.resizing = scaled;
+        }
+        tell::classify(driver.save(next).await, &place)?;
+        if fresh {
+            self.announce(driver);
+        }
+        Ok(changes)
+    }
+
+    fn announce(&self, driver: &mut Driver<'_>) {
+        let Some(rollout) = driver.state.rollout.clone() else { return };
+        driver.tell(Event::Started {
+            service: driver.service.to_owned(),
+            revision: rollout.revision,
+            from: rollout.from,
+            strategy: match rollout.plan.motion {
+                Motion::First => "first deploy".into(),
+                _ => rollout.plan.strategy.to_string(),
+            },
+            image: self.template.image.clone(),
+        });
+    }
+
+    /// Slots that serve without a state document: nobody knows what they are.
+    fn refuse_lost_state(&self, driver: &Driver<'_>) -> anyhow::Result<()> {
+        let serving = driver.seen.slots.iter().find(|(_, s)| s.desired > 0 || s.replicas > 0);
+        match serving {
+            Some((slot, _)) if !driver.stored() => Err(Failure::failed(
+                "state-lost",
+                format!("{} runs in slot {slot}, but its rollout state is gone", driver.service),
+            )
+            .object(format!("ConfigMap/{}-rollout", driver.service))
+            .hint("restore that object, or remove the service with `msctl delete` and deploy it anew")
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_broken_live(&self, driver: &Driver<'_>, plan: &Plan) -> anyhow::Result<()> {
+        let shifts = matches!(plan.motion, Motion::Router | Motion::Replicas | Motion::Switch);
+        let Some(live) = driver.state.live.filter(|_| shifts && !plan.proceed) else { return Ok(()) };
+        let seen = driver.seen.slots.get(&live.slot);
+        let broken = driver.state.replicas > 0 && seen.is_none_or(|s| s.available == 0);
+        if !broken {
+            return Ok(());
+        }
+        let why = seen.and_then(|s| s.problems.first()).map(|p| format!(": {}: {}", p.pod, p.message));
+        Err(Failure::failed(
+            "live-broken",
+            format!(
+                "the live revision {} of {} serves nobody{}",
+                live.revision,
+                driver.service,
+                why.unwrap_or_default()
+            ),
+        )
+        .hint("`--proceed` rolls out all the same, `--rolling` replaces it in place")
+        .into())
+    }
+}
+
+/// The deploys and revisions, newest last, with the live one marked.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    pub service: String,
+    pub live: Option<u32>,
+    pub deploys: Vec<super::Deploy>,
+    pub revisions: Vec<super::Revision>,
+    #[serde(skip)]
+    pub now: Timestamp,
 }

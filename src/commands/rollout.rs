@@ -1,0 +1,202 @@
+//! `rollout …`: steer and follow a rollout.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cli;
+use crate::context::Ctx;
+use crate::error::Failure;
+use crate::platform::Platform;
+use crate::rollout::{self, DeployResult, Ended, History, Obeyed, Outcome, Status, Verb};
+use crate::service::Service;
+use crate::ui::{Format, Paint, View};
+
+pub fn run(ctx: &Ctx, args: cli::Rollout) -> anyhow::Result<u8> {
+    use cli::Rollout;
+    match args {
+        Rollout::Status(named) => super::status::rollout(ctx, &named),
+        Rollout::Watch(named) => watch(ctx, &named),
+        Rollout::Promote { named, full } => verb(ctx, &named, Verb::Promote { full }),
+        Rollout::Pause(named) => verb(ctx, &named, Verb::Pause),
+        Rollout::Resume(named) => verb(ctx, &named, Verb::Resume),
+        Rollout::Abort(named) => verb(ctx, &named, Verb::Abort),
+        Rollout::Retry(named) => verb(ctx, &named, Verb::Retry),
+        Rollout::Undo { named, to } => undo(ctx, &named, to),
+        Rollout::History(named) => history(ctx, &named),
+        Rollout::Restart(named) => restart(ctx, &named),
+        Rollout::Attach { named, once } => attach(ctx, &named, once),
+    }
+}
+
+/// The service, and the place it runs in.
+pub(super) async fn open(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<(Service, Arc<dyn Platform>)> {
+    let (_, service, target) = ctx.service(named.service.as_deref())?;
+    let platform = ctx.platform(&service, &target).await?;
+    Ok((service, platform))
+}
+
+/// What a verb did.
+#[derive(Serialize)]
+struct Done {
+    service: String,
+    message: String,
+    status: Status,
+}
+
+impl View for Done {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/rollout/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        format!("{}: {}", paint.bold(&self.service), self.message)
+    }
+}
+
+/// What driving came to.
+#[derive(Serialize)]
+struct Driven(Outcome);
+
+impl View for Driven {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/rollout/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        let outcome = &self.0;
+        let name = paint.bold(&outcome.service);
+        let message = outcome.status.as_ref().map(|s| s.message.clone()).unwrap_or_default();
+        match outcome.ended {
+            Ended::Unchanged => format!("{name}: nothing to do"),
+            Ended::Healthy => format!("{name}: {message} ({:.1} s)", outcome.seconds),
+            Ended::Reached => format!("{name}: {message}"),
+            Ended::Paused => format!(
+                "{name}: paused: {message}; `msctl rollout promote` goes on, `msctl rollout abort` takes it back"
+            ),
+            Ended::Aborted => format!("{name}: revision {} is taken back: {message}", outcome.revision),
+        }
+    }
+}
+
+pub(super) fn show(ctx: &Ctx, service: &str, obeyed: Obeyed) -> anyhow::Result<u8> {
+    match obeyed {
+        Obeyed::Said(message, status) => {
+            ctx.ui.show(&Done { service: service.to_owned(), message, status })?;
+            Ok(0)
+        }
+        Obeyed::Driven(outcome) => {
+            let code = outcome.code();
+            ctx.ui.show(&Driven(outcome))?;
+            Ok(code)
+        }
+    }
+}
+
+pub(super) fn verb(ctx: &Ctx, named: &cli::Named, verb: Verb) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        let obeyed = rollout::verb(ctx, platform.as_ref(), &service.service, verb).await?;
+        show(ctx, &service.service, obeyed)
+    })?
+}
+
+fn undo(ctx: &Ctx, named: &cli::Named, to: Option<u32>) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        let obeyed = rollout::undo(ctx, platform.as_ref(), &service, to).await?;
+        show(ctx, &service.service, obeyed)
+    })?
+}
+
+fn attach(ctx: &Ctx, named: &cli::Named, once: bool) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        let outcome = rollout::attach(ctx, platform.as_ref(), &service.service, once).await?;
+        show(ctx, &service.service, Obeyed::Driven(outcome))
+    })?
+}
+
+fn watch(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
+    if ctx.ui.options.format == Format::Json {
+        return Err(Failure::usage("format", "watch is a stream; one JSON document cannot hold it")
+            .hint("use -o ndjson, or `msctl rollout status -o json`")
+            .into());
+    }
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        let status = rollout::watch(ctx, platform.as_ref(), &service.service).await?;
+        let code = rollout::code(&status);
+        ctx.ui.show(&super::status::View::rollout(status))?;
+        Ok(code)
+    })?
+}
+
+fn restart(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
+    #[derive(Serialize)]
+    struct Restarted {
+        service: String,
+        pods: u32,
+    }
+    impl View for Restarted {
+        fn schema(&self) -> &'static str {
+            "msctl.dev/rollout-restart/v1"
+        }
+        fn human(&self, paint: &Paint) -> String {
+            format!("{}: {} pods replaced", paint.bold(&self.service), self.pods)
+        }
+    }
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        let pods = rollout::restart(ctx, platform.as_ref(), &service.service).await?;
+        ctx.ui.show(&Restarted { service: service.service, pods })?;
+        Ok(0)
+    })?
+}
+
+impl View for History {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/rollout-history/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_header(["DEPLOY", "REVISION", "STRATEGY", "RESULT", "BEGAN", "BY", "IMAGE"]);
+        for deploy in self.deploys.iter().rev() {
+            let image = self.revisions.iter().find(|r| r.number == deploy.revision);
+            let result = match deploy.result {
+                DeployResult::Progressing => paint.cyan("progressing"),
+                DeployResult::Healthy => paint.green("healthy"),
+                DeployResult::Aborted => paint.yellow("aborted"),
+                DeployResult::Failed => paint.red("failed"),
+                DeployResult::Superseded => paint.dim("superseded"),
+            };
+            let reason = deploy.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+            let live = if Some(deploy.revision) == self.live { " *" } else { "" };
+            table.add_row([
+                deploy.number.to_string(),
+                format!("{}{live}", deploy.revision),
+                deploy.strategy.to_string(),
+                format!("{result}{reason}"),
+                deploy.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+                deploy.by.clone(),
+                image.map(|r| short(&r.image)).unwrap_or_else(|| "no longer kept".into()),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+/// `registry/shop/orders@sha256:0123456789ab…` without most of the digest.
+fn short(image: &str) -> String {
+    match image.split_once("@sha256:") {
+        Some((name, digest)) => format!("{name}@{}", digest.chars().take(12).collect::<String>()),
+        None => image.chars().take(60).collect(),
+    }
+}
+
+fn history(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (service, platform) = open(ctx, named).await?;
+        ctx.ui.show(&rollout::history(platform.as_ref(), &service.service).await?)?;
+        Ok(0)
+    })?
+}

@@ -1,0 +1,98 @@
+//! `status` and `rollout status`: the same document, read without the Lease.
+
+use serde::Serialize;
+
+use crate::cli;
+use crate::context::Ctx;
+use crate::rollout::{self, Phase, SlotStatus, Status};
+use crate::ui::{self, Paint};
+
+#[derive(Serialize)]
+pub struct View {
+    #[serde(skip)]
+    schema: &'static str,
+    #[serde(flatten)]
+    status: Status,
+}
+
+impl View {
+    pub fn rollout(status: Status) -> View {
+        View { schema: "msctl.dev/rollout-status/v1", status }
+    }
+}
+
+pub fn rollout(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
+    shown(ctx, named, "msctl.dev/rollout-status/v1")
+}
+
+pub fn run(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
+    shown(ctx, named, "msctl.dev/status/v1")
+}
+
+fn shown(ctx: &Ctx, named: &cli::Named, schema: &'static str) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (service, platform) = super::rollout::open(ctx, named).await?;
+        let (_, _, status) = rollout::look(platform.as_ref(), &service.service).await?;
+        let code = rollout::code(&status);
+        ctx.ui.show(&View { schema, status })?;
+        Ok(code)
+    })?
+}
+
+impl ui::View for View {
+    fn schema(&self) -> &'static str {
+        self.schema
+    }
+    fn human(&self, paint: &Paint) -> String {
+        let status = &self.status;
+        let phase = match status.phase {
+            Phase::Healthy => paint.green("healthy"),
+            Phase::Progressing => paint.cyan("progressing"),
+            Phase::Paused => paint.yellow("paused"),
+            Phase::Aborted => paint.yellow("aborted"),
+            Phase::Absent => paint.dim("absent"),
+            Phase::Degraded => paint.red("degraded"),
+        };
+        let mut text = format!("{} {phase}: {}\n", paint.bold(&status.service), status.message);
+        if let Some(strategy) = &status.strategy {
+            let step = status.step.map(|s| format!(", step {} of {}", s.index, s.count)).unwrap_or_default();
+            let weight = match (status.weight.desired, status.weight.actual) {
+                (desired, Some(actual)) if desired != actual => {
+                    format!(", weight {actual} % on the way to {desired} %")
+                }
+                (desired, _) => format!(", weight {desired} %"),
+            };
+            text += &format!("  strategy   {strategy}{step}{weight}\n");
+        }
+        let slots = &status.slots;
+        for (role, slot) in
+            [("live", &slots.live), ("candidate", &slots.candidate), ("previous", &slots.previous)]
+        {
+            if let Some(slot) = slot {
+                text += &line(role, slot, paint);
+            }
+        }
+        if let Some(holder) = &status.holder {
+            text += &format!("  driven by  {holder}\n");
+        }
+        if let Some(since) = status.undriven_since {
+            text += &format!(
+                "  {} since {since}: nobody judges or advances it; `msctl rollout attach` does\n",
+                paint.yellow("undriven")
+            );
+        }
+        text
+    }
+}
+
+fn line(role: &str, slot: &SlotStatus, paint: &Paint) -> String {
+    let until = slot.until.map(|u| format!(", until {u}")).unwrap_or_default();
+    format!(
+        "  {role:<10} {} revision {}: {} of {} available{until}  {}\n",
+        slot.slot,
+        slot.revision,
+        slot.available,
+        slot.replicas,
+        paint.dim(&slot.image)
+    )
+}

@@ -1,0 +1,217 @@
+//! What a rollout tells while it goes: one line for people, one object for scripts.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Cause, Slot};
+use crate::ui::{self, Level, Paint};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A deploy began.
+    Started {
+        service: String,
+        revision: u32,
+        from: Option<u32>,
+        strategy: String,
+        image: String,
+    },
+    /// The idle slot is emptied first.
+    Clearing {
+        slot: Slot,
+        revision: u32,
+    },
+    Step {
+        index: u32,
+        count: u32,
+        label: String,
+    },
+    /// The candidate's share, as observed.
+    Weight {
+        slot: Slot,
+        weight: u8,
+    },
+    Pods {
+        slot: Slot,
+        revision: u32,
+        available: u32,
+        replicas: u32,
+    },
+    /// Waits: for a person, or until the clock says.
+    Paused {
+        reason: String,
+        message: String,
+    },
+    Resumed {
+        message: String,
+    },
+    /// Someone's verb was obeyed.
+    Obeyed {
+        verb: String,
+        by: String,
+        message: String,
+    },
+    Ignored {
+        verb: String,
+        by: String,
+        message: String,
+    },
+    /// Something is wrong with a pod of the new revision.
+    Problem {
+        reason: String,
+        pod: String,
+        message: String,
+        terminal: bool,
+        log: Vec<String>,
+    },
+    /// Going back.
+    Refused {
+        revision: u32,
+        cause: Cause,
+    },
+    /// The new revision serves; the moment that is measured.
+    Healthy {
+        service: String,
+        revision: u32,
+        slot: Slot,
+    },
+    /// The version before serves again.
+    Aborted {
+        service: String,
+        revision: u32,
+        live: Option<u32>,
+    },
+    Failed {
+        service: String,
+        revision: u32,
+        cause: Cause,
+    },
+    Draining {
+        slot: Slot,
+        revision: u32,
+    },
+    Drained {
+        slot: Slot,
+        revision: u32,
+    },
+    /// Contact is lost, and looked for.
+    Unreachable {
+        message: String,
+    },
+    /// This driver took over from one that is gone.
+    TookOver {
+        holder: String,
+        epoch: u64,
+    },
+    Waiting {
+        holder: String,
+    },
+}
+
+impl ui::Event for Event {
+    fn kind(&self) -> &'static str {
+        match self {
+            Event::Started { .. } => "rollout-started",
+            Event::Clearing { .. } => "clearing",
+            Event::Step { .. } => "step",
+            Event::Weight { .. } => "weight",
+            Event::Pods { .. } => "pods",
+            Event::Paused { .. } => "paused",
+            Event::Resumed { .. } => "resumed",
+            Event::Obeyed { .. } => "obeyed",
+            Event::Ignored { .. } => "ignored",
+            Event::Problem { .. } => "problem",
+            Event::Refused { .. } => "refused",
+            Event::Healthy { .. } => "healthy",
+            Event::Aborted { .. } => "aborted",
+            Event::Failed { .. } => "degraded",
+            Event::Draining { .. } => "draining",
+            Event::Drained { .. } => "drained",
+            Event::Unreachable { .. } => "unreachable",
+            Event::TookOver { .. } => "took-over",
+            Event::Waiting { .. } => "waiting",
+        }
+    }
+
+    fn level(&self) -> Level {
+        match self {
+            Event::Problem { .. }
+            | Event::Refused { .. }
+            | Event::Failed { .. }
+            | Event::Unreachable { .. }
+            | Event::Ignored { .. } => Level::Warning,
+            Event::Clearing { .. } | Event::Draining { .. } => Level::Detail,
+            Event::Started { .. }
+            | Event::Step { .. }
+            | Event::Weight { .. }
+            | Event::Pods { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Obeyed { .. }
+            | Event::Healthy { .. }
+            | Event::Aborted { .. }
+            | Event::Drained { .. }
+            | Event::TookOver { .. }
+            | Event::Waiting { .. } => Level::Info,
+        }
+    }
+
+    fn line(&self, paint: &Paint) -> Option<String> {
+        Some(match self {
+            Event::Started { service, revision, from, strategy, image } => {
+                let from = from.map(|f| format!(" from revision {f}")).unwrap_or_default();
+                format!("{} {strategy} to revision {revision}{from}: {image}", paint.bold(service))
+            }
+            Event::Clearing { slot, revision } => format!("emptying {slot} of revision {revision}"),
+            Event::Step { index, count, label } => {
+                format!("{} {label}", paint.dim(format!("step {index}/{count}")))
+            }
+            Event::Weight { slot, weight } => format!("{slot} gets {weight} % of the requests"),
+            Event::Pods { slot, revision, available, replicas } => {
+                format!("{slot} (revision {revision}): {available} of {replicas} available")
+            }
+            Event::Paused { message, .. } => format!("{} {message}", paint.yellow("paused:")),
+            Event::Resumed { message } => format!("going on: {message}"),
+            Event::Obeyed { verb, by, message } => format!("{verb} by {by}: {message}"),
+            Event::Ignored { verb, by, message } => {
+                format!("{} {verb} by {by} was not obeyed: {message}", paint.yellow("warning:"))
+            }
+            Event::Problem { reason, pod, message, log, .. } => {
+                let mut text = format!("{} {pod}: {reason}: {message}", paint.yellow("problem:"));
+                for line in log.iter().rev().take(5).rev() {
+                    text += &format!("\n  {} {line}", paint.dim("|"));
+                }
+                text
+            }
+            Event::Refused { revision, cause } => {
+                format!("{} revision {revision}: {}; taking it back", paint.red("refused:"), cause.message)
+            }
+            Event::Healthy { service, revision, slot } => {
+                format!("{} {service} is healthy: revision {revision} serves from {slot}", paint.green("✓"))
+            }
+            Event::Aborted { service, revision, live } => match live {
+                Some(live) => format!("{service}: revision {revision} is taken back; revision {live} serves"),
+                None => format!("{service}: revision {revision} is taken back"),
+            },
+            Event::Failed { service, revision, cause } => {
+                format!("{} {service} revision {revision}: {}", paint.red("degraded:"), cause.message)
+            }
+            Event::Draining { slot, revision } => format!("draining {slot} (revision {revision})"),
+            Event::Drained { slot, revision } => format!("{slot} is drained of revision {revision}"),
+            Event::Unreachable { message } => {
+                format!("{} {message}; trying on", paint.yellow("no contact:"))
+            }
+            Event::TookOver { holder, epoch } => format!("took over from {holder} (epoch {epoch})"),
+            Event::Waiting { holder } => format!("{holder} drives; waiting"),
+        })
+    }
+
+    fn data(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = value.as_object_mut() {
+            members.remove("event");
+        }
+        value
+    }
+}

@@ -1,0 +1,162 @@
+//! What the driver needs of the machine it runs on: clocks, sleep, interrupts, a name, and where to tell.
+//! A trait, so that the same driver runs in the simulation.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::{Event, Frame, view};
+use crate::context::Ctx;
+use crate::ui::Live;
+
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// A clock that never goes back.
+    fn elapsed(&self) -> Duration;
+    /// Wall clock in seconds; it moves while a laptop sleeps, the other may not.
+    fn wall(&self) -> f64;
+    async fn sleep(&self, duration: Duration);
+    /// Ready once the driver was asked to stop.
+    async fn interrupted(&self);
+    /// `user@host:pid:random`.
+    fn holder(&self) -> String;
+    /// That driver ran on this machine and is gone.
+    fn gone(&self, holder: &str) -> bool;
+    /// A person watches and can be waited for.
+    fn attended(&self) -> bool;
+    fn emit(&self, event: &Event);
+    fn frame(&self, frame: &Frame);
+}
+
+/// The command's own process.
+pub struct Process<'a> {
+    ctx: &'a Ctx,
+    started: Instant,
+    holder: String,
+    live: Mutex<Option<Live>>,
+}
+
+impl<'a> Process<'a> {
+    pub fn new(ctx: &'a Ctx) -> Self {
+        Process { ctx, started: Instant::now(), holder: holder(ctx), live: Mutex::new(ctx.ui.live()) }
+    }
+
+    /// Leaves the last picture on the screen.
+    pub fn finish(&self) {
+        if let Ok(mut live) = self.live.lock()
+            && let Some(live) = live.take()
+        {
+            live.keep();
+        }
+    }
+}
+
+#[async_trait]
+impl Host for Process<'_> {
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+    fn wall(&self) -> f64 {
+        self.ctx.clock.now().as_millisecond() as f64 / 1000.0
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+    async fn interrupted(&self) {
+        self.ctx.interrupt.cancelled().await;
+    }
+    fn holder(&self) -> String {
+        self.holder.clone()
+    }
+    fn gone(&self, holder: &str) -> bool {
+        gone(holder)
+    }
+    fn attended(&self) -> bool {
+        self.ctx.ui.options.interactive
+    }
+    fn emit(&self, event: &Event) {
+        self.ctx.ui.emit(event);
+    }
+    fn frame(&self, frame: &Frame) {
+        if let Ok(live) = self.live.lock()
+            && let Some(live) = live.as_ref()
+        {
+            live.draw(&view::draw(frame, &self.ctx.ui.paint()));
+        }
+    }
+}
+
+/// Who asks, as intents and the history name them: `user@host`.
+pub fn person(ctx: &Ctx) -> String {
+    let env = &ctx.settings.env;
+    let user = env.get("USER").or_else(|| env.get("LOGNAME")).unwrap_or("someone");
+    format!("{}@{}", clean(user), hostname())
+}
+
+fn holder(ctx: &Ctx) -> String {
+    let pid = std::process::id();
+    let born = born(pid).unwrap_or(0);
+    let random: u32 = rand::random();
+    format!("{}:{pid}:{born:x}-{random:08x}", person(ctx))
+}
+
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect()
+}
+
+fn hostname() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname")).unwrap_or_default();
+    let name = clean(name.trim());
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+/// When the process started, in the kernel's ticks; tells a process from a later one with its number.
+fn born(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name is in parentheses and may hold anything.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+pub fn gone(holder: &str) -> bool {
+    let parse = || {
+        let (place, rest) = holder.split_once(':')?;
+        let (pid, random) = rest.split_once(':')?;
+        let (born, _) = random.split_once('-')?;
+        let host = place.rsplit('@').next()?;
+        Some((host.to_owned(), pid.parse::<u32>().ok()?, u64::from_str_radix(born, 16).ok()?))
+    };
+    match parse() {
+        Some((host, pid, was_born)) if host == hostname() && was_born != 0 => born(pid) != Some(was_born),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_process_of_this_host_is_gone() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let name = |pid: u32, born: u64| format!("me@{}:{pid}:{born:x}-0badcafe", hostname());
+        let started = born(child.id()).unwrap();
+        let holder = name(child.id(), started);
+        assert!(!gone(&holder), "{holder} runs");
+        assert!(gone(&name(child.id(), started + 1)), "another process has the number now");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(gone(&holder), "{holder} is dead");
+    }
+
+    #[test]
+    fn a_process_elsewhere_is_never_known_to_be_gone() {
+        assert!(!gone("me@elsewhere:1:1-00000000"));
+        assert!(!gone("nonsense"));
+    }
+}

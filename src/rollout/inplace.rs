@@ -1,0 +1,73 @@
+//! Rolling and first deploys: the live slot's own pods are replaced by the platform; msctl waits and judges. Pure.
+
+use super::plan::Motion;
+use super::state::{Rollout, Stage};
+use super::step::Turn;
+use super::{Effect, Placed, Routing, Selection};
+
+impl Turn<'_> {
+    pub(super) fn in_place(&mut self, rollout: &Rollout) -> bool {
+        let live = self.live();
+        if let Some(cause) = self.judge(rollout, live, None) {
+            return self.refuse(rollout, cause);
+        }
+        self.drain_previous(rollout);
+        if self.runs(rollout.revision)
+            && (rollout.plan.motion != Motion::First || self.first_reached(rollout))
+        {
+            self.state.live = Some(Placed { slot: live, revision: rollout.revision });
+            self.state.resizing = false;
+            return self.healthy(rollout);
+        }
+        let seen = self.slot(live);
+        let waiting = format!(
+            "{} of {} pods of revision {} are available",
+            seen.updated_available, seen.desired, rollout.revision
+        );
+        match self.judge(rollout, live, Some(waiting)) {
+            Some(cause) => self.refuse(rollout, cause),
+            None => false,
+        }
+    }
+
+    /// Asks the live slot for `revision` at full size; true when it is there.
+    fn runs(&mut self, revision: u32) -> bool {
+        let live = self.live();
+        let seen = self.slot(live);
+        if seen.revision != revision || !self.seen.slots.contains_key(&live) {
+            self.effects.push(Effect::Apply { slot: live, revision });
+            return false;
+        }
+        let wanted =
+            if self.state.autoscaled { seen.desired.max(self.state.replicas) } else { self.state.replicas };
+        self.scale(live, wanted);
+        seen.complete(wanted)
+    }
+
+    /// The first version is reached under the service's own name, and by the router.
+    fn first_reached(&mut self, rollout: &Rollout) -> bool {
+        let live = self.live();
+        let all = Routing::all(live);
+        let selected = self.seen.selection.is_none() || self.select(Selection::only(live));
+        let routed = self.seen.route.is_none() || self.route(all.clone());
+        selected && routed && (self.seen.route.is_none() || self.settled(&all, rollout.plan.lag))
+    }
+
+    pub(super) fn revert(&mut self, rollout: &Rollout) -> bool {
+        self.drain_previous(rollout);
+        let Some(revision) = self.state.live.map(|l| l.revision) else { return self.enter(Stage::Failed) };
+        if self.runs(revision) {
+            self.state.resizing = false;
+            return self.aborted(rollout);
+        }
+        self.out_of_budget(rollout)
+    }
+
+    /// A failed version that was left in place may yet come to life.
+    pub(super) fn recovered(&mut self, rollout: &Rollout) -> bool {
+        let live = self.live();
+        let seen = self.slot(live);
+        let wanted = if self.state.autoscaled { seen.desired } else { self.state.replicas };
+        seen.revision == rollout.revision && seen.complete(wanted)
+    }
+}

@@ -1,0 +1,392 @@
+//! The operations behind `rollout …`, `status` and `scale`: look, ask whoever drives, or drive oneself.
+
+use std::time::Duration;
+
+use super::deploy::{self, History, Outcome};
+use super::driver::{Driver, Goal, Mode};
+use super::host::{Host, Process, person};
+use super::lock::{self, Patience};
+use super::state::{Intent, State, Verb};
+use super::status::Driving;
+use super::{
+    Event, Facts, Frame, Motion, Observation, Options, Phase, Refusal, Spec, Status, Until, obey, plan,
+    start, status, tell,
+};
+use crate::context::Ctx;
+use crate::error::{Failure, Kind};
+use crate::platform::{Error, Platform};
+use crate::service::{Service, Strategy};
+
+/// How a verb was obeyed.
+pub enum Obeyed {
+    /// By whoever drives, or without driving: what was done.
+    Said(String, Status),
+    /// By driving to an end.
+    Driven(Outcome),
+}
+
+/// The service as it is now.
+pub async fn look(
+    platform: &dyn Platform,
+    service: &str,
+) -> anyhow::Result<(Option<State>, Observation, Status)> {
+    let place = platform.place();
+    let state = deploy::load(platform, service).await?;
+    if state.is_none() {
+        let seen = Observation::default();
+        let absent = status(service, None, &seen, &Driving::default());
+        return Ok((None, seen, absent));
+    }
+    let lease = tell::classify(platform.lease().await, &place)?;
+    let seen = tell::classify(platform.observe().await, &place)?;
+    let driving = driving(lease.as_ref(), seen.time);
+    let status = status(service, state.as_ref(), &seen, &driving);
+    Ok((state, seen, status))
+}
+
+/// A Lease not renewed for its whole length is told as nobody's; taking it over is another matter.
+fn driving(lease: Option<&crate::platform::Lease>, now: jiff::Timestamp) -> Driving {
+    let Some(lease) = lease else { return Driving::default() };
+    let age = lease.renewed.map(|at| now.duration_since(at));
+    let stale = age.is_some_and(|a| a > jiff::SignedDuration::try_from(lock::EXPIRY).unwrap_or_default());
+    let known = !lease.holder.is_empty() && !stale && !super::host::gone(&lease.holder);
+    Driving { holder: known.then(|| lease.holder.clone()), last_seen: lease.renewed }
+}
+
+pub fn not_deployed(service: &str, place: &str) -> anyhow::Error {
+    Failure::failed("not-deployed", format!("{service} is not deployed in {place}"))
+        .hint("`msctl deploy` deploys it")
+        .into()
+}
+
+fn refused(service: &str, refusal: Refusal) -> anyhow::Error {
+    let kind = if refusal.reason == "autoscaled" { Kind::Usage } else { Kind::Failed };
+    Failure::new(kind, refusal.reason, format!("{service}: {}", refusal.message)).into()
+}
+
+/// Obeys `verb`, by the driver that runs or by driving here.
+pub async fn verb(ctx: &Ctx, platform: &dyn Platform, service: &str, verb: Verb) -> anyhow::Result<Obeyed> {
+    let host = Process::new(ctx);
+    let done = ask(&host, platform, service, &person(ctx), verb).await;
+    host.finish();
+    done
+}
+
+pub(super) async fn ask(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &str,
+    by: &str,
+    verb: Verb,
+) -> anyhow::Result<Obeyed> {
+    let place = platform.place();
+    let (state, seen, status) = look(platform, service).await?;
+    let state = state.ok_or_else(|| not_deployed(service, &place))?;
+    let intent = Intent { verb: verb.clone(), by: by.to_owned(), at: seen.time };
+    let (next, message) = obey(&state, &intent, seen.time).map_err(|r| refused(service, r))?;
+    if next == state {
+        return Ok(Obeyed::Said(message, status));
+    }
+    let holder = tell::classify(platform.lease().await, &place)?.map(|l| l.holder).unwrap_or_default();
+    let driven = !holder.is_empty() && !host.gone(&holder);
+    if driven && obeyed_by_driver(host, platform, service, &intent).await? {
+        let (_, _, status) = look(platform, service).await?;
+        return Ok(Obeyed::Said(message, status));
+    }
+    let patience = if verb == Verb::Abort { Patience::None } else { Patience::For(Duration::ZERO) };
+    let begun = Driver::begin(host, platform, service, patience).await;
+    let mut driver = tell::classified(begun, &place)?;
+    let started = host.elapsed();
+    match apply(&mut driver, &intent).await {
+        Ok(()) => {}
+        Err(error) => {
+            driver.release().await;
+            return Err(error);
+        }
+    }
+    let mode = match verb {
+        Verb::Pause => {
+            let status = driver.status();
+            driver.release().await;
+            return Ok(Obeyed::Said(message, status));
+        }
+        Verb::Abort => Mode::TakeBack,
+        Verb::Scale(_) => Mode::Settle,
+        Verb::Promote { .. } | Verb::Resume | Verb::Retry => Mode::Drive(Until::Healthy),
+    };
+    deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await.map(Obeyed::Driven)
+}
+
+async fn apply(driver: &mut Driver<'_>, intent: &Intent) -> anyhow::Result<()> {
+    let place = driver.platform.place();
+    tell::classify(driver.observe().await, &place)?;
+    let mut state = driver.state.clone();
+    state.intents.clear();
+    let (next, message) = obey(&state, intent, driver.seen.time).map_err(|r| refused(driver.service, r))?;
+    if next != driver.state {
+        tell::classify(driver.save(next).await, &place)?;
+    }
+    let (verb, by) = (intent.verb.name().to_owned(), intent.by.clone());
+    driver.tell(Event::Obeyed { verb, by, message });
+    Ok(())
+}
+
+/// Writes the intent for the driver; false when nobody obeyed it.
+async fn obeyed_by_driver(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &str,
+    intent: &Intent,
+) -> anyhow::Result<bool> {
+    let place = platform.place();
+    let pending = |state: &State| state.intents.contains(intent);
+    let mut written = false;
+    for _ in 0..20 {
+        let Some(stored) = tell::classify(platform.load().await, &place)? else { return Ok(false) };
+        let mut state = tell::parse(service, &stored.body)?;
+        state.intents.push(intent.clone());
+        match platform.save(&state.body(), Some(&stored.version)).await {
+            Ok(_) => {
+                written = true;
+                break;
+            }
+            Err(Error::Conflict(_)) => host.sleep(Duration::from_millis(20)).await,
+            Err(error) => return tell::classify(Err(error), &place),
+        }
+    }
+    if !written {
+        return Err(Failure::new(Kind::Held, "conflict", format!("the state of {service} changes too fast"))
+            .hint("try again")
+            .into());
+    }
+    let wait = if intent.verb == Verb::Abort { Duration::from_secs(2) } else { lock::EXPIRY };
+    let started = host.elapsed();
+    while host.elapsed().saturating_sub(started) < wait {
+        host.sleep(Duration::from_millis(50)).await;
+        match deploy::load(platform, service).await? {
+            Some(state) if pending(&state) => {}
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// Goes on with a rollout whose driver is gone; with `once`, does what is due and returns.
+pub async fn attach(
+    ctx: &Ctx,
+    platform: &dyn Platform,
+    service: &str,
+    once: bool,
+) -> anyhow::Result<Outcome> {
+    let host = Process::new(ctx);
+    let done = resume(&host, platform, service, once).await;
+    host.finish();
+    done
+}
+
+pub(super) async fn resume(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &str,
+    once: bool,
+) -> anyhow::Result<Outcome> {
+    let place = platform.place();
+    deploy::load(platform, service).await?.ok_or_else(|| not_deployed(service, &place))?;
+    let started = host.elapsed();
+    let begun = Driver::begin(host, platform, service, Patience::For(Duration::ZERO)).await;
+    let driver = tell::classified(begun, &place)?;
+    let mode = if once { Mode::Once } else { Mode::Drive(Until::Healthy) };
+    deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await
+}
+
+/// Returns to the last revision that was live, or to `to`; during a rollout that is, first, an abort.
+pub async fn undo(
+    ctx: &Ctx,
+    platform: &dyn Platform,
+    service: &Service,
+    to: Option<u32>,
+) -> anyhow::Result<Obeyed> {
+    let host = Process::new(ctx);
+    let done = back(&host, platform, service, &person(ctx), to).await;
+    host.finish();
+    done
+}
+
+pub(super) async fn back(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &Service,
+    by: &str,
+    to: Option<u32>,
+) -> anyhow::Result<Obeyed> {
+    let name = service.service.as_str();
+    let place = platform.place();
+    let state = deploy::load(platform, name).await?.ok_or_else(|| not_deployed(name, &place))?;
+    let shifting = state.under_way().is_some_and(|r| r.from.is_some());
+    if shifting {
+        let aborted = ask(host, platform, name, by, Verb::Abort).await?;
+        if to.is_none() || to == state.live.map(|l| l.revision) {
+            return Ok(aborted);
+        }
+    }
+    let target = target(&state, name, to)?;
+    if state.live.is_some_and(|l| l.revision == target) {
+        let (_, _, status) = look(platform, name).await?;
+        return Ok(Obeyed::Said(format!("revision {target} is live already"), status));
+    }
+    let started = host.elapsed();
+    let begun = Driver::begin(host, platform, name, Patience::For(Duration::ZERO)).await;
+    let mut driver = tell::classified(begun, &place)?;
+    if let Err(error) = begin_undo(&mut driver, service, target, by).await {
+        driver.release().await;
+        return Err(error);
+    }
+    deploy::drive(driver, &Goal::new(Mode::Drive(Until::Healthy)), Vec::new(), started)
+        .await
+        .map(Obeyed::Driven)
+}
+
+fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
+    let lives = state.lives();
+    let known = || lives.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    match to {
+        None => state.undo_target().ok_or_else(|| {
+            Failure::failed("no-target", format!("no revision of {name} was live before the present one"))
+                .into()
+        }),
+        Some(number) if lives.contains(&number) && state.revision(number).is_some() => Ok(number),
+        Some(number) => Err(Failure::failed(
+            "no-target",
+            format!("revision {number} of {name} was never live, or is no longer kept"),
+        )
+        .hint(format!("live were: {}", known()))
+        .into()),
+    }
+}
+
+async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by: &str) -> anyhow::Result<()> {
+    let place = driver.platform.place();
+    let can = tell::classify(driver.platform.capabilities().await, &place)?;
+    tell::classify(driver.observe().await, &place)?;
+    let state = driver.state.clone();
+    let last = state.deploys.iter().rev().find(|d| d.result == super::DeployResult::Healthy);
+    let strategy = match last {
+        Some(deploy) if deploy.in_place => Strategy::Rolling,
+        Some(deploy) if deploy.from.is_none() => Strategy::Rolling,
+        Some(deploy) if deploy.strategy == Strategy::Rolling => Strategy::Canary,
+        Some(deploy) => deploy.strategy,
+        None => Strategy::Rolling,
+    };
+    let spec = Spec::resolve(service, &Options { strategy: Some(strategy), ..Default::default() })?;
+    let spec = Spec { replicas: state.replicas, autoscaled: state.autoscaled, ..spec };
+    let idle = state.idle();
+    let kept = driver.seen.slots.get(&idle).is_some_and(|s| {
+        s.revision == target && s.updated_available >= spec.replicas.max(1) && s.terminating == 0
+    });
+    let facts = Facts {
+        router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
+        header_match: can.header_match,
+        mirror: can.mirror,
+        live: true,
+        kept,
+        known: state.recent(target, spec.window),
+    };
+    let plan = plan(&spec, &facts)?;
+    let kept = kept && plan.motion != Motion::InPlace;
+    let next = start(&state, plan, target, kept, by, driver.seen.time);
+    tell::classify(driver.save(next).await, &place)?;
+    driver.tell(Event::Started {
+        service: driver.service.to_owned(),
+        revision: target,
+        from: state.live.map(|l| l.revision),
+        strategy: format!("undo ({strategy})"),
+        image: state.revision(target).map(|r| r.image.clone()).unwrap_or_default(),
+    });
+    Ok(())
+}
+
+/// Follows without driving, until the rollout ends or waits for a person.
+pub async fn watch(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyhow::Result<Status> {
+    let host = Process::new(ctx);
+    let followed = follow(&host, platform, service).await;
+    host.finish();
+    followed
+}
+
+async fn follow(host: &dyn Host, platform: &dyn Platform, service: &str) -> anyhow::Result<Status> {
+    let mut before: Option<(State, Observation)> = None;
+    loop {
+        let (state, seen, status) = look(platform, service).await?;
+        let Some(state) = state else { return Err(not_deployed(service, &platform.place())) };
+        if let Some((old, was)) = &before {
+            for event in
+                tell::changes(&state, was, &seen).into_iter().chain(tell::moves(service, old, &state))
+            {
+                host.emit(&event);
+            }
+        }
+        host.frame(&Frame::of(&platform.place(), status.clone(), &state, &seen, Vec::new()));
+        let waits = status.phase == Phase::Paused && status.reason != "timed-pause";
+        if waits || state.rollout.as_ref().is_none_or(|r| r.stage.ended()) {
+            return Ok(status);
+        }
+        before = Some((state, seen));
+        tokio::select! {
+            biased;
+            () = host.interrupted() => {
+                return Err(Failure::new(crate::settings::interrupted(), "interrupted", "no longer watching").into());
+            }
+            () = platform.changed() => host.sleep(Duration::from_millis(50)).await,
+            () = host.sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+pub async fn history(platform: &dyn Platform, service: &str) -> anyhow::Result<History> {
+    let state = deploy::load(platform, service).await?;
+    let state = state.ok_or_else(|| not_deployed(service, &platform.place()))?;
+    Ok(History {
+        service: service.to_owned(),
+        live: state.live.map(|l| l.revision),
+        deploys: state.deploys,
+        revisions: state.revisions,
+        now: jiff::Timestamp::UNIX_EPOCH,
+    })
+}
+
+/// The exit code that a status stands for.
+pub fn code(status: &Status) -> u8 {
+    match status.phase {
+        Phase::Healthy | Phase::Progressing => 0,
+        Phase::Paused => 6,
+        Phase::Aborted => 5,
+        Phase::Absent | Phase::Degraded => 1,
+    }
+}
+
+/// Replaces the live pods one by one, under the Lease, so that no rollout runs meanwhile.
+pub async fn restart(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyhow::Result<u32> {
+    let host = Process::new(ctx);
+    let place = platform.place();
+    deploy::load(platform, service).await?.ok_or_else(|| not_deployed(service, &place))?;
+    let begun = Driver::begin(&host, platform, service, Patience::For(Duration::ZERO)).await;
+    let mut driver = tell::classified(begun, &place)?;
+    let live = driver.state.live.filter(|_| driver.state.under_way().is_none());
+    let Some(live) = live else {
+        driver.release().await;
+        return Err(Failure::failed("under-way", format!("a rollout of {service} is under way"))
+            .hint("abort it, or let it end, first")
+            .into());
+    };
+    let task = ctx.ui.task(format!("restart {service}"));
+    let progress = |text: String| task.message(text);
+    let replaced = tokio::select! {
+        () = host.interrupted() => Err(Failure::new(crate::settings::interrupted(), "interrupted", format!("interrupted; some pods of {service} are replaced, none is missing")).into()),
+        lost = driver.keep() => Err(lost),
+        replaced = platform.restart(live.slot, &progress) => replaced,
+    };
+    driver.release().await;
+    let replaced = replaced?;
+    task.done(format!("{replaced} pods replaced"));
+    Ok(replaced)
+}

@@ -1,0 +1,314 @@
+//! From what was asked and what the target is to the plan the engine follows; stored with the rollout. Pure.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::replicas::{self, Bounds, Counts};
+use super::{HeaderMatch, Spec, Step};
+use crate::error::Failure;
+use crate::service::{Amount, Strategy};
+
+/// How the new revision comes to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Motion {
+    /// Nothing serves yet: straight to live.
+    First,
+    /// The live slot's pods are replaced by the platform.
+    InPlace,
+    /// A router moves the traffic between the slots.
+    Router,
+    /// Numbers of pods, all selected, move it.
+    Replicas,
+    /// The service's name is pointed at the other slot, once.
+    Switch,
+}
+
+/// What is known of the target when the plan is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts {
+    /// A router splits the traffic; its lag in milliseconds.
+    pub router: Option<u64>,
+    pub header_match: bool,
+    pub mirror: bool,
+    /// A revision serves.
+    pub live: bool,
+    /// The idle slot runs the wanted revision at full size: its way back is one switch.
+    pub kept: bool,
+    /// The wanted revision was live so recently that it need not prove itself again.
+    pub known: bool,
+}
+
+/// Everything the engine needs to drive one rollout to its end; any machine can.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    pub strategy: Strategy,
+    pub motion: Motion,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    pub surge: Amount,
+    pub unavailable: Amount,
+    /// Seconds without progress after which the new revision failed.
+    pub deadline: u64,
+    pub rollback_deadline: u64,
+    pub scale_down_delay: u64,
+    pub abort_delay: Option<u64>,
+    /// Milliseconds that traffic may lag behind a write to the router.
+    pub lag: u64,
+    pub history: u32,
+    #[serde(default)]
+    pub dynamic_stable: bool,
+    #[serde(default)]
+    pub no_rollback: bool,
+    #[serde(default)]
+    pub proceed: bool,
+    /// Of all the above.
+    #[serde(default)]
+    pub hash: String,
+}
+
+/// Makes the plan, or says what the target cannot do.
+pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
+    let motion = match (facts.live, facts.kept, spec.strategy, facts.router) {
+        (false, _, _, _) => Motion::First,
+        (true, _, Strategy::Rolling, _) => Motion::InPlace,
+        (true, _, _, Some(_)) => Motion::Router,
+        (true, true, _, None) => Motion::Switch,
+        (true, false, Strategy::BlueGreen, None) => Motion::Switch,
+        (true, false, _, None) => Motion::Replicas,
+    };
+    let steps = match motion {
+        Motion::First | Motion::InPlace => Vec::new(),
+        Motion::Router | Motion::Replicas | Motion::Switch if facts.kept || facts.known => {
+            vec![Step::Weight(100)]
+        }
+        Motion::Router | Motion::Replicas | Motion::Switch => {
+            spec.steps.iter().try_for_each(|step| can(step, motion, facts))?;
+            spec.steps.clone()
+        }
+    };
+    let mut plan = Plan {
+        strategy: spec.strategy,
+        motion,
+        steps,
+        surge: spec.surge,
+        unavailable: spec.unavailable,
+        deadline: spec.deadline,
+        rollback_deadline: spec.rollback_deadline,
+        scale_down_delay: spec.scale_down_delay,
+        abort_delay: spec.abort_delay,
+        lag: facts.router.unwrap_or(0),
+        history: spec.history,
+        dynamic_stable: spec.dynamic_stable && motion == Motion::Router && !spec.autoscaled,
+        no_rollback: spec.no_rollback,
+        proceed: spec.proceed,
+        hash: String::new(),
+    };
+    plan.hash = plan.digest();
+    Ok(plan)
+}
+
+fn can(step: &Step, motion: Motion, facts: &Facts) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        Err(Failure::usage(
+            "router",
+            format!("{what} needs a router, and here numbers of pods split the traffic"),
+        )
+        .hint("expose the service through a router (`expose`, `traffic.router`), or leave the step out"))
+    };
+    let unable = |what: &str| {
+        Err(Failure::usage("router", format!("the router cannot do {what}"))
+            .hint("leave the step out, or use another router"))
+    };
+    match (step, motion) {
+        (Step::Match(rules), Motion::Router) if !rules.is_empty() && !facts.header_match => {
+            unable("header matches")
+        }
+        (Step::Mirror(percent), Motion::Router) if *percent > 0 && !facts.mirror => unable("mirroring"),
+        (Step::Match(_), Motion::Replicas | Motion::Switch) => refuse("a header step"),
+        (Step::Mirror(_), Motion::Replicas | Motion::Switch) => refuse("a mirror step"),
+        (Step::Scale(_), Motion::Replicas) => refuse("a scale step"),
+        _ => Ok(()),
+    }
+}
+
+/// Where a rollout wants to be at one of its steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    pub weight: u8,
+    pub matches: Vec<HeaderMatch>,
+    pub mirror: u8,
+    pub pods: Counts,
+}
+
+impl Plan {
+    fn digest(&self) -> String {
+        let bare = Plan { hash: String::new(), ..self.clone() };
+        let text = serde_json::to_string(&bare).unwrap_or_default();
+        hex::encode(&Sha256::digest(text.as_bytes())[..8])
+    }
+
+    /// Nobody edited the stored plan, and this msctl reads it as the one that made it did.
+    pub fn genuine(&self) -> bool {
+        self.hash == self.digest()
+    }
+
+    pub fn bounds(&self, replicas: u32) -> Bounds {
+        Bounds::new(replicas, self.surge.ceil(replicas), self.unavailable.floor(replicas))
+    }
+
+    /// The shape at step `cursor`, for a service of `replicas` pods.
+    pub fn shape(&self, cursor: usize, replicas: u32) -> Shape {
+        let mut shape = Shape {
+            weight: 0,
+            matches: Vec::new(),
+            mirror: 0,
+            pods: Counts { candidate: 0, live: replicas },
+        };
+        let mut scale: Option<Amount> = None;
+        for step in self.steps.iter().take(cursor + 1) {
+            match step {
+                Step::Weight(weight) => shape.weight = *weight,
+                Step::Scale(amount) => scale = *amount,
+                Step::Pause(_) => {}
+                Step::Match(rules) => shape.matches = rules.clone(),
+                Step::Mirror(percent) => shape.mirror = *percent,
+            }
+        }
+        if shape.weight >= 100 {
+            shape.matches.clear();
+            shape.mirror = 0;
+        }
+        let full = replicas.max(1);
+        let served = shape.weight > 0 || !shape.matches.is_empty() || shape.mirror > 0;
+        shape.pods = match self.motion {
+            Motion::Replicas => replicas::split(replicas, shape.weight, self.surge.ceil(full) > 0),
+            Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
+                let by_weight = match self.motion {
+                    Motion::Router => replicas::carrying(full, shape.weight.max(shape.mirror)),
+                    _ => 0,
+                };
+                let wanted = match scale {
+                    _ if shape.weight >= 100 => full,
+                    Some(amount) => amount.ceil(full),
+                    None => by_weight,
+                };
+                let live = if self.dynamic_stable {
+                    replicas::carrying(replicas, 100 - shape.weight.min(100))
+                } else {
+                    replicas
+                };
+                Counts { candidate: wanted.max(u32::from(served)), live }
+            }
+        };
+        shape
+    }
+
+    /// What each step will mean in pods, for the plan that is shown before anything is written.
+    pub fn forecast(&self, replicas: u32) -> Vec<StepForecast> {
+        let bounds = self.bounds(replicas);
+        let mut before = Counts { candidate: 0, live: replicas };
+        let steps = self.steps.iter().enumerate().map(|(index, step)| {
+            let Shape { weight, pods, .. } = self.shape(index, replicas);
+            let peak = match self.motion {
+                Motion::Replicas => before.total().max(pods.total()).max(if pods == before {
+                    0
+                } else {
+                    (bounds.replicas + bounds.surge).min(before.total() + pods.total())
+                }),
+                Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
+                    pods.candidate.max(before.candidate) + pods.live.max(before.live)
+                }
+            };
+            before = pods;
+            let reached = if self.motion == Motion::Replicas { pods.share() } else { weight };
+            StepForecast {
+                step: step.label(),
+                candidate: pods.candidate,
+                live: pods.live,
+                peak,
+                weight: reached,
+            }
+        });
+        steps.collect()
+    }
+}
+
+/// One step as it will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepForecast {
+    pub step: String,
+    pub candidate: u32,
+    pub live: u32,
+    /// The most pods of both slots on the way there.
+    pub peak: u32,
+    /// The share the candidate really gets, in percent.
+    pub weight: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::Options;
+
+    fn spec(replicas: u32, rollout: &str) -> Spec {
+        let text = format!("service: orders\nreplicas: {replicas}\nrollout: {rollout}\n");
+        let service = crate::service::parse_yaml(&text, std::path::Path::new("msctl.yaml")).unwrap();
+        Spec::resolve(&service, &Options::default()).unwrap()
+    }
+
+    const ROUTER: Facts =
+        Facts { router: Some(100), header_match: true, mirror: true, live: true, kept: false, known: false };
+
+    #[test]
+    fn scenario_6_scale_steps_with_a_router() {
+        let spec = spec(
+            4,
+            "{strategy: canary, steps: [{pause: {}}, {scale: 25%}, {pause: {}}, {weight: 50}, {pause: {}}, \
+             {scale: 3}, {pause: {}}, {scale: match}, {pause: {}}, {weight: 100}]}",
+        );
+        let plan = plan(&spec, &ROUTER).unwrap();
+        let pods: Vec<u32> = plan.forecast(4).iter().map(|s| s.candidate).collect();
+        assert_eq!(pods, [0, 1, 1, 1, 1, 3, 3, 2, 2, 4]);
+        assert!(plan.forecast(4).iter().all(|s| s.live == 4));
+    }
+
+    #[test]
+    fn without_a_router_the_reachable_weight_is_told() {
+        let spec = spec(3, "{strategy: canary, surge: 0, unavailable: 1, steps: [{weight: 5}]}");
+        let plan = plan(&spec, &Facts { live: true, ..Default::default() }).unwrap();
+        assert_eq!(plan.forecast(3)[0].weight, 33);
+    }
+
+    #[test]
+    fn a_step_the_target_cannot_do_is_refused() {
+        let header = "{strategy: canary, steps: [{weight: 20}, {header: {name: x, exact: y}}]}";
+        assert!(plan(&spec(3, header), &Facts { live: true, ..Default::default() }).is_err());
+        assert!(plan(&spec(3, header), &Facts { header_match: false, ..ROUTER }).is_err());
+        assert!(plan(&spec(3, header), &ROUTER).is_ok());
+    }
+
+    #[test]
+    fn the_hash_covers_the_steps() {
+        let mut made = plan(&spec(3, "{strategy: canary}"), &ROUTER).unwrap();
+        assert!(made.genuine());
+        made.steps.remove(0);
+        assert!(!made.genuine());
+    }
+
+    #[test]
+    fn motions() {
+        let of = |strategy: &str, facts: Facts| {
+            plan(&spec(3, &format!("{{strategy: {strategy}}}")), &facts).unwrap().motion
+        };
+        let bare = Facts { live: true, ..Default::default() };
+        assert_eq!(of("canary", Facts::default()), Motion::First);
+        assert_eq!(of("rolling", ROUTER), Motion::InPlace);
+        assert_eq!(of("canary", ROUTER), Motion::Router);
+        assert_eq!(of("blue-green", ROUTER), Motion::Router);
+        assert_eq!(of("canary", bare), Motion::Replicas);
+        assert_eq!(of("canary", Facts { kept: true, ..bare }), Motion::Switch);
+        assert_eq!(of("blue-green", bare), Motion::Switch);
+    }
+}

@@ -1,0 +1,331 @@
+//! Canary and blue-green: the candidate goes into the idle slot, step by step takes the traffic, and is live. Pure.
+
+use jiff::SignedDuration;
+
+use super::plan::{Motion, Shape};
+use super::replicas;
+use super::spec::{Step, Wait};
+use super::state::{DeployResult, Previous, Rollout, Stage};
+use super::step::Turn;
+use super::{Effect, Event, Placed, Routing, Selection};
+
+/// How near the slots are to a shape.
+enum Formed {
+    Reached,
+    /// Pods or routes that ought to come; the text says which.
+    Waiting(String),
+    /// Only what is too much remains to go.
+    Shrinking,
+}
+
+impl Turn<'_> {
+    /// Empties the idle slot: traffic first, then pods. A live slot caught in the middle of an update gets its
+    /// own version back before.
+    pub(super) fn clear(&mut self, rollout: &Rollout) -> bool {
+        let (live, idle) = (self.live(), self.idle());
+        if let Some(placed) = self.state.live {
+            let seen = self.slot(live);
+            if seen.revision != placed.revision {
+                self.effects.push(Effect::Apply { slot: live, revision: placed.revision });
+            }
+            if seen.revision != placed.revision || seen.updated < seen.replicas {
+                return self.overdue(rollout, "the live slot gets its version back");
+            }
+        }
+        if !self.traffic_is_back(rollout) || !self.drained(idle) {
+            return self.overdue(rollout, &format!("{idle} is being emptied"));
+        }
+        match rollout.plan.motion {
+            Motion::First | Motion::InPlace => {
+                self.state.candidate = None;
+                self.enter(Stage::InPlace)
+            }
+            Motion::Router | Motion::Replicas | Motion::Switch => self.enter(Stage::Place),
+        }
+    }
+
+    fn overdue(&mut self, rollout: &Rollout, waiting: &str) -> bool {
+        let idle = self.idle();
+        // The slot still holds what was there before: its problems are not the new revision's.
+        let due = rollout.clock + SignedDuration::from_secs(rollout.plan.deadline as i64);
+        if rollout.held.is_some() {
+            return false;
+        }
+        if self.now < due {
+            self.wake(due);
+            return false;
+        }
+        match self.judge(rollout, idle, Some(waiting.to_owned())) {
+            Some(cause) => self.refuse(rollout, cause),
+            None => false,
+        }
+    }
+
+    pub(super) fn place(&mut self, rollout: &Rollout) -> bool {
+        let idle = self.idle();
+        let seen = self.slot(idle);
+        if seen.revision != rollout.revision {
+            if !seen.empty() || !self.unreached_but_both(idle) {
+                return self.enter(Stage::Clear);
+            }
+            self.effects.push(Effect::Apply { slot: idle, revision: rollout.revision });
+            return self.overdue(rollout, &format!("revision {} is put into {idle}", rollout.revision));
+        }
+        if rollout.plan.motion == Motion::Replicas && self.seen.selection != Some(Selection::Both) {
+            // Kept pods beyond the first step's would all be served at once by the wider selector.
+            let first = rollout.plan.shape(rollout.cursor, self.replicas()).pods.candidate;
+            if seen.desired > first || seen.replicas > first {
+                self.scale(idle, first.min(seen.desired));
+            } else {
+                self.select(Selection::Both);
+            }
+            return self.overdue(rollout, "the service's selector is widened");
+        }
+        self.enter(Stage::Steps);
+        self.began_step()
+    }
+
+    /// Between two replica canaries the selector may still be wide; it reaches an empty slot then, and no pod.
+    fn unreached_but_both(&self, slot: super::Slot) -> bool {
+        self.slot(slot).in_public == 0 && !self.seen.route.as_ref().is_some_and(|r| r.routing.reaches(slot))
+    }
+
+    fn began_step(&mut self) -> bool {
+        let now = self.now;
+        self.rollout(|r| {
+            r.step_since = now;
+            r.clock = now;
+        });
+        let Some(rollout) = self.state.rollout.clone() else { return true };
+        if let Some(step) = rollout.plan.steps.get(rollout.cursor) {
+            let (index, count) = (rollout.cursor as u32 + 1, rollout.plan.steps.len() as u32);
+            self.events.push(Event::Step { index, count, label: step.label() });
+            if *step == Step::Pause(Wait::Person) {
+                let message = "waits to be promoted or aborted".to_owned();
+                self.events.push(Event::Paused { reason: "awaits-promotion".into(), message });
+            }
+        }
+        true
+    }
+
+    pub(super) fn steps(&mut self, rollout: &Rollout) -> bool {
+        let idle = self.idle();
+        if self.slot(idle).revision != rollout.revision {
+            return self.enter(Stage::Clear);
+        }
+        let Some(step) = rollout.plan.steps.get(rollout.cursor) else { return self.enter(Stage::Switch) };
+        if let Some(cause) = self.judge(rollout, idle, None) {
+            return self.refuse(rollout, cause);
+        }
+        let shape = rollout.plan.shape(rollout.cursor, self.replicas());
+        let formed = self.form(rollout, &shape);
+        if rollout.held.is_some() {
+            return false;
+        }
+        let over = match step {
+            Step::Pause(Wait::Person) => false,
+            Step::Pause(Wait::Seconds(seconds)) => {
+                let due = rollout.step_since + SignedDuration::from_secs(*seconds as i64);
+                if self.now < due {
+                    self.wake(due);
+                }
+                self.now >= due
+            }
+            Step::Weight(_) | Step::Scale(_) | Step::Match(_) | Step::Mirror(_) => match formed {
+                Formed::Reached => true,
+                Formed::Shrinking => false,
+                Formed::Waiting(what) => {
+                    return match self.judge(rollout, idle, Some(what)) {
+                        Some(cause) => self.refuse(rollout, cause),
+                        None => false,
+                    };
+                }
+            },
+        };
+        over && self.next_step(rollout)
+    }
+
+    fn next_step(&mut self, rollout: &Rollout) -> bool {
+        if rollout.cursor + 1 >= rollout.plan.steps.len() {
+            return self.enter(Stage::Switch);
+        }
+        self.rollout(|r| r.cursor += 1);
+        self.began_step()
+    }
+
+    /// Asks for what leads to `shape`.
+    fn form(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
+        match rollout.plan.motion {
+            Motion::Replicas => self.form_by_pods(rollout, shape),
+            Motion::Router => self.form_by_route(rollout, shape),
+            Motion::Switch | Motion::First | Motion::InPlace => {
+                self.size(shape.pods.live, shape.pods.candidate);
+                self.pods_of(shape.pods.candidate)
+            }
+        }
+    }
+
+    /// Sets both slots' numbers, the live one's only where no autoscaler does.
+    fn size(&mut self, live: u32, candidate: u32) {
+        if !self.state.autoscaled {
+            self.scale(self.live(), live);
+        }
+        let seen = self.slot(self.idle()).desired;
+        let wanted = if self.state.autoscaled { candidate.max(seen) } else { candidate };
+        self.scale(self.idle(), wanted);
+    }
+
+    fn pods_of(&self, wanted: u32) -> Formed {
+        let seen = self.slot(self.idle());
+        let wanted = if self.state.autoscaled { wanted.max(seen.desired) } else { wanted };
+        if seen.complete(wanted) {
+            Formed::Reached
+        } else if seen.updated_available >= wanted && seen.current {
+            Formed::Shrinking
+        } else {
+            Formed::Waiting(format!(
+                "{} of {wanted} pods of revision {} are available",
+                seen.updated_available, seen.revision
+            ))
+        }
+    }
+
+    fn form_by_pods(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
+        let (live, idle) = (self.live(), self.idle());
+        if !self.select(Selection::Both) {
+            return Formed::Waiting("the service's selector is widened".into());
+        }
+        let next = replicas::toward(shape.pods, self.side(idle), self.side(live), self.bounds(rollout));
+        self.scale(live, next.live);
+        self.scale(idle, next.candidate);
+        let seen = self.slot(live);
+        match self.pods_of(shape.pods.candidate) {
+            Formed::Reached if seen.desired == shape.pods.live && seen.replicas == shape.pods.live => {
+                Formed::Reached
+            }
+            Formed::Reached if seen.desired < shape.pods.live || seen.replicas < shape.pods.live => {
+                Formed::Waiting(format!("{} of {} live pods exist", seen.replicas, shape.pods.live))
+            }
+            Formed::Reached | Formed::Shrinking => Formed::Shrinking,
+            Formed::Waiting(what) => Formed::Waiting(what),
+        }
+    }
+
+    fn form_by_route(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
+        let (live, idle) = (self.live(), self.idle());
+        let Some(present) = self.seen.route.clone() else {
+            return Formed::Waiting("the route is gone".into());
+        };
+        let wanted = Routing {
+            candidate: idle,
+            weight: shape.weight,
+            matches: shape.matches.clone(),
+            mirror: shape.mirror,
+        };
+        let (seen, serving) = (self.slot(idle), self.slot(live));
+        let replicas = self.replicas();
+        // The live slot follows the weight that is, and only then the one that is wanted.
+        let there = present.routing.same(&wanted) && self.settled(&wanted, rollout.plan.lag);
+        let carried = replicas::carrying(replicas, 100 - present.routing.weight_of(idle).min(100));
+        let live_pods = if there { shape.pods.live } else { shape.pods.live.max(carried) };
+        let live_pods = if rollout.plan.dynamic_stable { live_pods } else { shape.pods.live };
+        // A slot shrinks only after the route no longer counts on it.
+        let candidate = if there { shape.pods.candidate } else { shape.pods.candidate.max(seen.desired) };
+        self.size(live_pods, candidate);
+        if wanted.reaches(idle) && seen.available == 0 {
+            if present.routing.reaches(idle) {
+                self.state.memo.route.value = None;
+                self.route(Routing::all(live));
+            }
+            return self.pods_of(shape.pods.candidate);
+        }
+        if !present.routing.same(&wanted) {
+            let pods = self.pods_of(shape.pods.candidate);
+            let able = !wanted.reaches(idle) || !matches!(pods, Formed::Waiting(_));
+            let left =
+                rollout.plan.proceed || serving.available >= replicas::remaining(replicas, shape.weight);
+            return match (able, left) {
+                (false, _) => pods,
+                (true, false) => Formed::Waiting(format!(
+                    "only {} live pods are available for the other {} %",
+                    serving.available,
+                    100 - shape.weight
+                )),
+                (true, true) => {
+                    self.route(wanted);
+                    Formed::Waiting("the route is written".into())
+                }
+            };
+        }
+        self.route(wanted);
+        if !there {
+            let why = present.refusal.clone().filter(|_| !present.accepted);
+            return Formed::Waiting(
+                why.map_or("the router takes the weight".into(), |w| format!("the router refuses: {w}")),
+            );
+        }
+        match self.pods_of(shape.pods.candidate) {
+            Formed::Reached if !self.state.autoscaled && serving.desired != live_pods => Formed::Shrinking,
+            formed => formed,
+        }
+    }
+
+    /// The service's own name follows the traffic; from there the way back is undo.
+    pub(super) fn switch(&mut self, rollout: &Rollout) -> bool {
+        let idle = self.idle();
+        if let Some(cause) = self.judge(rollout, idle, None) {
+            return self.refuse(rollout, cause);
+        }
+        let selected = match rollout.plan.motion {
+            // The old slot has no pods left; the selector narrows when its last one is gone.
+            Motion::Replicas => true,
+            Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
+                let full = self.replicas().max(1);
+                let pods = self.pods_of(full);
+                if let (Formed::Waiting(_), true) =
+                    (&pods, self.seen.selection != Some(Selection::only(idle)))
+                {
+                    // Lost a pod between the last step and here.
+                    self.size(self.replicas(), full);
+                    return self.overdue(rollout, "the candidate is brought to full size");
+                }
+                self.select(Selection::only(idle))
+            }
+        };
+        if !selected {
+            return self.overdue(rollout, "the service's selector is switched");
+        }
+        self.swap(rollout)
+    }
+
+    fn swap(&mut self, rollout: &Rollout) -> bool {
+        let (live, idle) = (self.live(), self.idle());
+        let delay = match rollout.plan.motion {
+            Motion::Replicas => SignedDuration::ZERO,
+            Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
+                Turn::floor(rollout).max(SignedDuration::from_secs(rollout.plan.scale_down_delay as i64))
+            }
+        };
+        if let Some(old) = self.state.live {
+            self.state.previous =
+                Some(Previous { slot: live, revision: old.revision, until: self.now + delay });
+        }
+        self.state.live = Some(Placed { slot: idle, revision: rollout.revision });
+        self.state.candidate = None;
+        self.state.resizing = !self.state.autoscaled && self.slot(idle).desired != self.state.replicas;
+        self.healthy(rollout)
+    }
+
+    pub(super) fn healthy(&mut self, rollout: &Rollout) -> bool {
+        self.rollout(|r| {
+            r.cause = None;
+            r.tidy = false;
+        });
+        self.events.push(Event::Healthy {
+            service: self.service.into(),
+            revision: rollout.revision,
+            slot: self.live(),
+        });
+        self.end(Stage::Healthy, DeployResult::Healthy)
+    }
+}

@@ -1,0 +1,150 @@
+//! What is late and harmless after a rollout's end: drains, a changed number of pods, pruning. Pure.
+
+use jiff::SignedDuration;
+
+use super::plan::Motion;
+use super::state::{Rollout, Stage};
+use super::step::Turn;
+use super::{Effect, Event, Selection};
+
+impl Turn<'_> {
+    pub(super) fn tail_of_healthy(&mut self, rollout: &Rollout) -> bool {
+        self.resize();
+        if self.drain_previous(rollout) {
+            return true;
+        }
+        if self.state.previous.is_some() || rollout.tidy {
+            return false;
+        }
+        let keep = self.state.needed(rollout.plan.history);
+        let surplus = self.state.revisions.iter().any(|r| !keep.contains(&r.number));
+        if surplus && self.state.revisions.len() > rollout.plan.history as usize {
+            self.effects.push(Effect::Prune { keep: keep.clone() });
+            self.state.revisions.retain(|r| keep.contains(&r.number));
+        }
+        self.rollout(|r| r.tidy = true);
+        // The prune of this very decision must not be cleared by another pass.
+        false
+    }
+
+    pub(super) fn tail_of_aborted(&mut self, rollout: &Rollout) -> bool {
+        self.resize();
+        if self.drain_previous(rollout) {
+            return true;
+        }
+        if rollout.tidy {
+            return false;
+        }
+        let shifted = match rollout.plan.motion {
+            Motion::First | Motion::InPlace => false,
+            Motion::Router | Motion::Replicas | Motion::Switch => true,
+        };
+        let Some(delay) = rollout.plan.abort_delay.filter(|_| shifted) else {
+            self.rollout(|r| r.tidy = true);
+            return true;
+        };
+        let idle = self.idle();
+        let kept = Turn::floor(rollout).max(SignedDuration::from_secs(delay as i64));
+        let due = rollout.stage_since + kept;
+        if !self.slot(idle).empty() {
+            if self.now < due {
+                self.wake(due);
+                return false;
+            }
+            if self.pointed_at(idle) || !self.drained(idle) {
+                return false;
+            }
+        }
+        self.events.push(Event::Drained { slot: idle, revision: rollout.revision });
+        self.state.candidate = None;
+        self.rollout(|r| r.tidy = true);
+        true
+    }
+
+    pub(super) fn tail_of_failed(&mut self, rollout: &Rollout) -> bool {
+        if self.drain_previous(rollout) {
+            return true;
+        }
+        match (rollout.plan.motion, self.state.live) {
+            (Motion::First, _) => self.recovered(rollout) && self.enter(Stage::InPlace),
+            (Motion::InPlace, _) if rollout.plan.no_rollback => {
+                self.recovered(rollout) && self.enter(Stage::InPlace)
+            }
+            (Motion::InPlace, Some(live)) => {
+                let seen = self.slot(live.slot);
+                let back = seen.revision == live.revision && seen.complete(seen.desired);
+                back && self.aborted(rollout)
+            }
+            (Motion::InPlace, None) => false,
+            (Motion::Router | Motion::Replicas | Motion::Switch, _) => {
+                !rollout.plan.no_rollback && self.traffic_is_back(rollout) && self.aborted(rollout)
+            }
+        }
+    }
+
+    /// `scale` outside a rollout.
+    fn resize(&mut self) {
+        if !self.state.resizing || self.state.live.is_none() {
+            return;
+        }
+        let (live, wanted) = (self.live(), self.state.replicas);
+        if self.slot(live).complete(wanted) {
+            self.state.resizing = false;
+        } else {
+            self.scale(live, wanted);
+        }
+    }
+
+    /// Takes the old slot's pods when its delay is over; true when the slot's end was recorded.
+    pub(super) fn drain_previous(&mut self, rollout: &Rollout) -> bool {
+        let Some(previous) = self.state.previous else { return false };
+        let seen = self.slot(previous.slot);
+        if seen.empty() {
+            // A replica canary's selector reached both slots; nothing is left of the old one to reach.
+            if self.seen.selection == Some(Selection::Both) && !self.select(Selection::only(self.live())) {
+                return false;
+            }
+            self.events.push(Event::Drained { slot: previous.slot, revision: previous.revision });
+            self.state.previous = None;
+            return true;
+        }
+        if seen.desired == 0 {
+            return false;
+        }
+        if self.now < previous.until {
+            self.wake(previous.until);
+            return false;
+        }
+        if !self.pointed_at(previous.slot) && !rollout.held.as_ref().is_some_and(|h| h.reason == "contested")
+        {
+            self.drained(previous.slot);
+        }
+        false
+    }
+
+    /// Someone points traffic at a slot that is to lose its pods: hold and name them, or, told to, point it back.
+    fn pointed_at(&mut self, slot: super::Slot) -> bool {
+        let live = self.live();
+        let wrong = self.seen.selection.is_some_and(|s| s.includes(slot));
+        if wrong {
+            let by = self.seen.selected_by.clone();
+            if !self.contest("the public Service's selector", by.as_deref()) {
+                self.effects.push(Effect::Select(Selection::only(live)));
+            }
+            return true;
+        }
+        let routed = self.seen.route.as_ref().filter(|r| r.routing.reaches(slot));
+        if let Some(route) = routed {
+            let by = route.by.clone();
+            if !self.contest("the route's weights", by.as_deref()) {
+                self.effects.push(Effect::Route(super::Routing::all(live)));
+            }
+            return true;
+        }
+        if self.slot(slot).in_public > 0 {
+            self.wake(self.now + SignedDuration::from_secs(1));
+            return true;
+        }
+        false
+    }
+}

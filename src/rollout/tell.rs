@@ -1,0 +1,240 @@
+//! Puts the driver's errors and the world's changes into words.
+
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::state::{Stage, State};
+use super::{Event, Observation};
+use crate::error::{Failure, Kind};
+use crate::platform::Error;
+
+pub fn parse(service: &str, body: &str) -> anyhow::Result<State> {
+    State::parse(body).map_err(|why| {
+        Failure::failed("state-unreadable", format!("the rollout state of {service} cannot be read: {why}"))
+            .hint("was it written by a newer msctl, or edited by hand?")
+            .into()
+    })
+}
+
+/// A platform's error before anything was written, as the command's.
+pub fn classify<T>(result: Result<T, Error>, place: &str) -> anyhow::Result<T> {
+    result.map_err(|error| early(error, place))
+}
+
+/// [`classify`] for a platform's error that already is an anyhow one.
+pub fn classified<T>(result: anyhow::Result<T>, place: &str) -> anyhow::Result<T> {
+    result.map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => early(error, place),
+        Err(error) => error,
+    })
+}
+
+fn early(error: Error, place: &str) -> anyhow::Error {
+    let told = error.to_string();
+    match error {
+        Error::Other(error) => error,
+        Error::Unreachable(why) => {
+            Failure::failed("unreachable", format!("{place} cannot be reached: {why}"))
+                .hint("`msctl doctor` looks for the cause")
+                .into()
+        }
+        Error::Forbidden(what) => {
+            Failure::failed("forbidden", format!("forbidden in {place}: {what}")).into()
+        }
+        Error::Terminating(what) => {
+            Failure::failed("terminating", format!("{what} is being deleted in {place}")).into()
+        }
+        Error::Owned { object, .. } => Failure::new(Kind::Held, "owned", told).object(object).into(),
+        Error::Overtaken { .. } => Failure::new(Kind::Held, "overtaken", told).into(),
+        Error::Conflict(_) => Failure::new(Kind::Held, "conflict", told).hint("try again").into(),
+        Error::NotFound(_) => Failure::failed("not-found", told).into(),
+    }
+}
+
+/// What changed hands between two states that someone else's driver saved.
+pub fn moves(service: &str, before: &State, now: &State) -> Vec<Event> {
+    let (Some(old), Some(new)) = (&before.rollout, &now.rollout) else { return Vec::new() };
+    let mut events = Vec::new();
+    if new.stage == Stage::Steps
+        && (old.stage, old.cursor) != (new.stage, new.cursor)
+        && let Some(step) = new.plan.steps.get(new.cursor)
+    {
+        let (index, count) = (new.cursor as u32 + 1, new.plan.steps.len() as u32);
+        events.push(Event::Step { index, count, label: step.label() });
+    }
+    if old.stage == new.stage {
+        return events;
+    }
+    let (service, revision) = (service.to_owned(), new.revision);
+    match (new.stage, &new.cause, now.live) {
+        (Stage::Healthy, _, Some(live)) => events.push(Event::Healthy { service, revision, slot: live.slot }),
+        (Stage::Retreat | Stage::Revert, Some(cause), _) => {
+            events.push(Event::Refused { revision, cause: cause.clone() });
+        }
+        (Stage::Aborted, _, live) => {
+            events.push(Event::Aborted { service, revision, live: live.map(|l| l.revision) });
+        }
+        (Stage::Failed, Some(cause), _) => {
+            events.push(Event::Failed { service, revision, cause: cause.clone() })
+        }
+        _ => {}
+    }
+    events
+}
+
+/// An error of the platform as the command's, with what is half-done.
+pub fn failure(driver: &Driver<'_>, error: Error) -> anyhow::Error {
+    let service = driver.service;
+    let place = driver.platform.place();
+    let half = half_done(driver);
+    match error {
+        Error::Overtaken { .. } => {
+            Failure::new(Kind::Held, "overtaken", format!("{service}: {error}; this one stops"))
+                .hint("`msctl rollout watch` follows the other")
+                .into()
+        }
+        Error::Owned { object, manager } => {
+            Failure::new(Kind::Held, "owned", format!("{object} is managed by {manager}"))
+                .object(object)
+                .hint(format!("let {manager} ignore that field, or stop managing the object; {half}"))
+                .into()
+        }
+        Error::Unreachable(why) if driver.wrote => Failure::new(
+            Kind::Unknown,
+            "contact-lost",
+            format!("contact with {place} was lost during the rollout of {service}: {why}"),
+        )
+        .hint("the outcome is unknown; `msctl rollout attach` goes on, `msctl rollout status` tells")
+        .into(),
+        Error::Unreachable(why) => {
+            Failure::failed("unreachable", format!("{place} cannot be reached: {why}"))
+                .hint("nothing was written")
+                .into()
+        }
+        Error::Terminating(what) => {
+            Failure::failed("terminating", format!("{what} is being deleted in {place}")).hint(half).into()
+        }
+        Error::Forbidden(what) => {
+            Failure::failed("forbidden", format!("forbidden in {place}: {what}")).hint(half).into()
+        }
+        Error::NotFound(what) => {
+            Failure::failed("not-found", format!("{what} is gone from {place}")).hint(half).into()
+        }
+        Error::Conflict(what) => {
+            Failure::new(Kind::Held, "conflict", format!("{what} is changed by someone else again and again"))
+                .hint(half)
+                .into()
+        }
+        Error::Other(error) => {
+            let reason = crate::error::failure(&error).map_or("platform", |f| f.reason);
+            Failure::failed(reason, format!("the rollout of {service} failed at {place}"))
+                .source(error)
+                .hint(half)
+                .into()
+        }
+    }
+}
+
+/// What a stopped driver leaves behind, in words.
+pub fn half_done(driver: &Driver<'_>) -> String {
+    let Some(rollout) = driver.state.under_way().filter(|_| driver.stored()) else {
+        return "nothing is half-done".into();
+    };
+    let slot = driver.state.candidate.map(|c| c.slot);
+    let weight = slot.and_then(|s| driver.seen.weight_of(s)).unwrap_or(0);
+    let judged = if weight > 0 && rollout.stage == Stage::Steps {
+        format!(", unjudged at {weight} %: nobody will abort it")
+    } else {
+        String::new()
+    };
+    format!(
+        "revision {} is left where it is{judged}; `msctl rollout attach` goes on, `msctl rollout abort` takes it back",
+        rollout.revision
+    )
+}
+
+pub fn interrupted(driver: &Driver<'_>) -> anyhow::Error {
+    Failure::new(
+        crate::settings::interrupted(),
+        "interrupted",
+        format!("interrupted; the state of {} is saved", driver.service),
+    )
+    .hint(half_done(driver))
+    .into()
+}
+
+pub fn timed_out(driver: &Driver<'_>, timeout: Duration) -> anyhow::Error {
+    let status = driver.status();
+    let problem = driver.seen.slots.values().flat_map(|s| &s.problems).next();
+    let cause = match (problem, driver.state.rollout.as_ref().and_then(|r| r.cause.as_ref())) {
+        (_, Some(cause)) => cause.message.clone(),
+        (Some(problem), None) => format!("{}: {}: {}", problem.pod, problem.reason, problem.message),
+        (None, None) => status.message.clone(),
+    };
+    let timeout = crate::service::Duration(timeout);
+    Failure::new(
+        Kind::Timeout,
+        "timeout",
+        format!("--timeout {timeout} ran out while {} was {}: {cause}", driver.service, status.phase.name()),
+    )
+    .hint(half_done(driver))
+    .into()
+}
+
+/// The stable reasons a cause may have, as a `Failure` keeps them.
+pub fn stable(reason: &str) -> &'static str {
+    const KNOWN: [&str; 13] = [
+        "aborted",
+        "progress-deadline",
+        "rollback-deadline",
+        "image-pull",
+        "crash",
+        "oom-killed",
+        "unschedulable",
+        "probe-failing",
+        "config-missing",
+        "start-failed",
+        "quota",
+        "admission",
+        "build-failed",
+    ];
+    KNOWN.into_iter().find(|k| *k == reason).unwrap_or("refused")
+}
+
+/// The differences between two observations that people and scripts are told.
+pub fn changes(state: &State, before: &Observation, now: &Observation) -> Vec<Event> {
+    let mut events = Vec::new();
+    let Some(rollout) = &state.rollout else { return events };
+    let first = before.slots.is_empty() && before.selection.is_none();
+    for (slot, seen) in &now.slots {
+        let old = before.slots.get(slot);
+        let counts = |s: &super::SlotObservation| (s.revision, s.available, s.desired);
+        if !first
+            && old.map(counts) != Some(counts(seen))
+            && (seen.desired > 0 || old.is_some_and(|o| o.desired > 0))
+        {
+            events.push(Event::Pods {
+                slot: *slot,
+                revision: seen.revision,
+                available: seen.available,
+                replicas: seen.desired,
+            });
+        }
+        let ours = seen.revision == rollout.revision && !rollout.stage.ended();
+        events.extend(seen.problems.iter().filter(|_| ours).map(|problem| Event::Problem {
+            reason: problem.reason.clone(),
+            pod: problem.pod.clone(),
+            message: problem.message.clone(),
+            terminal: problem.terminal,
+            log: problem.log.clone(),
+        }));
+    }
+    if let Some(candidate) = state.candidate.map(|c| c.slot)
+        && let (Some(_), Some(weight)) = (&now.route, now.weight_of(candidate))
+        && !first
+        && before.weight_of(candidate) != Some(weight)
+    {
+        events.push(Event::Weight { slot: candidate, weight });
+    }
+    events
+}
