@@ -176,6 +176,9 @@ pub struct Build {
     /// Stage of the Dockerfile to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// For RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE (may repeat)
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Vec<String>,
 }
 
 /// The ways to move traffic to a new version.

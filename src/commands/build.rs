@@ -48,6 +48,7 @@ pub fn run(ctx: &Ctx, args: &cli::Build) -> anyhow::Result<u8> {
         cache_from: args.cache_from.clone(),
         no_cache: args.no_cache,
         target: args.target.clone(),
+        secrets: args.secret.clone(),
     };
     let mut images = Vec::new();
     for member in members {

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::models::BuildInfoAux;
-use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
+use bollard::query_parameters::BuildImageOptions;
 use bytes::Bytes;
 use futures::StreamExt;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::credentials::Credentials;
-use super::engine::Engine;
+use super::engine::{CLIENT_SESSION, Engine};
+use super::filesync::Files;
 use super::progress::Progress;
+use super::session::{self, SecretValues};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::ui::Task;
@@ -26,6 +30,8 @@ pub struct Order {
     /// Relative to the context's root; when it is not in the context it is sent along.
     pub dockerfile: String,
     pub dockerfile_text: Vec<u8>,
+    /// The content of `.dockerignore`, where there is one.
+    pub ignore_text: Option<Vec<u8>>,
     /// `repository:tag`.
     pub name: String,
     pub arguments: BTreeMap<String, String>,
@@ -34,6 +40,7 @@ pub struct Order {
     pub platform: Option<String>,
     pub cache_from: Vec<String>,
     pub no_cache: bool,
+    pub secrets: Arc<SecretValues>,
 }
 
 /// How long a builder may say nothing before its first word.
@@ -51,7 +58,7 @@ enum Trouble {
 pub async fn build(
     ctx: &Ctx,
     engine: &Engine,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     order: &Order,
     task: &Task,
     warnings: &mut Vec<String>,
@@ -90,30 +97,34 @@ fn silent() -> anyhow::Error {
 async fn run(
     ctx: &Ctx,
     engine: &Engine,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     order: &Order,
     task: &Task,
     buildkit: bool,
 ) -> Result<String, Trouble> {
-    let session = format!("msctl-{}-{:016x}", std::process::id(), rand::random::<u64>());
-    let options = BuildImageOptions {
-        dockerfile: order.dockerfile.clone(),
-        t: Some(order.name.clone()),
-        buildargs: Some(order.arguments.clone().into_iter().collect()),
-        labels: Some(order.labels.clone().into_iter().collect()),
-        cachefrom: (!order.cache_from.is_empty()).then(|| order.cache_from.clone()),
-        nocache: order.no_cache,
-        platform: order.platform.clone().unwrap_or_default(),
-        target: order.target.clone().unwrap_or_default(),
-        rm: true,
-        forcerm: true,
-        version: if buildkit { BuilderVersion::BuilderBuildKit } else { BuilderVersion::BuilderV1 },
-        session: buildkit.then_some(session),
-        ..Default::default()
+    let mut options = options(order);
+    let trouble = Arc::new(Mutex::new(None));
+    let body = if buildkit {
+        let id = format!("msctl-{}-{:016x}", std::process::id(), rand::random::<u64>());
+        let files = Files {
+            context: order.context.clone(),
+            dockerfile: (base_name(&order.dockerfile).to_owned(), Arc::new(order.dockerfile_text.clone())),
+            trouble: trouble.clone(),
+        };
+        let key = shared_key(&order.context.root);
+        session::open(&engine.address, &id, &key, files, credentials.clone(), order.secrets.clone())
+            .await
+            .map_err(Trouble::Failed)?;
+        options.dockerfile = base_name(&order.dockerfile).to_owned();
+        options.session = Some(id);
+        options.remote = Some(CLIENT_SESSION.into());
+        bollard::body_full(Bytes::new())
+    } else {
+        bollard::body_try_stream(tar_stream(order, trouble.clone()))
     };
-    let (body, sent) = stream(order);
-    let logins = logins(credentials).await;
-    let mut answers = engine.docker.build_image(options, Some(logins), Some(bollard::body_try_stream(body)));
+    // The session has the logins for BuildKit, one at a time as it asks.
+    let logins = if buildkit { HashMap::new() } else { logins(credentials).await };
+    let mut answers = engine.docker.build_image(options, Some(logins), Some(body));
     let mut progress = Progress::new(&ctx.ui, task, &order.service);
     let mut id = None;
     let mut first = true;
@@ -146,11 +157,8 @@ async fn run(
     };
     drop(answers);
     // What went wrong on this side is the cause of whatever the engine says about it.
-    if let Ok(Err(error)) = sent.await {
-        let ours = crate::error::failure(&error).is_some();
-        if ours || failed.is_none() {
-            return Err(Trouble::Failed(error));
-        }
+    if let Some(error) = trouble.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        return Err(Trouble::Failed(error));
     }
     match (failed, id) {
         (None, Some(id)) => Ok(id),
@@ -162,50 +170,83 @@ async fn run(
     }
 }
 
-/// The context as a stream, made by a thread of its own; and what became of that thread.
-fn stream(
+fn options(order: &Order) -> BuildImageOptions {
+    BuildImageOptions {
+        dockerfile: order.dockerfile.clone(),
+        t: Some(order.name.clone()),
+        buildargs: Some(order.arguments.clone().into_iter().collect()),
+        labels: Some(order.labels.clone().into_iter().collect()),
+        cachefrom: (!order.cache_from.is_empty()).then(|| order.cache_from.clone()),
+        nocache: order.no_cache,
+        platform: order.platform.clone().unwrap_or_default(),
+        target: order.target.clone().unwrap_or_default(),
+        rm: true,
+        forcerm: true,
+        ..Default::default()
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Under which the engine keeps the files it was sent: the same for every build of a folder.
+fn shared_key(root: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    format!("msctl-{}", hex::encode(&Sha256::digest(root.as_os_str().as_bytes())[..16]))
+}
+
+/// Writes into a channel, a quarter of a megabyte at a time.
+struct Chunks {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl Chunks {
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = Bytes::from(std::mem::take(&mut self.buffer));
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= 256 << 10 {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() { Ok(()) } else { self.send() }
+    }
+}
+
+/// The context as a tar stream, made by a thread of its own.
+fn tar_stream(
     order: &Order,
-) -> (
-    impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static,
-    tokio::task::JoinHandle<anyhow::Result<()>>,
-) {
-    struct Chunks {
-        sender: mpsc::Sender<io::Result<Bytes>>,
-        buffer: Vec<u8>,
-    }
-    impl Chunks {
-        fn send(&mut self) -> io::Result<()> {
-            let chunk = Bytes::from(std::mem::take(&mut self.buffer));
-            self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
-        }
-    }
-    impl io::Write for Chunks {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.buffer.extend_from_slice(bytes);
-            if self.buffer.len() >= 256 << 10 {
-                self.send()?;
-            }
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            if self.buffer.is_empty() { Ok(()) } else { self.send() }
-        }
-    }
+    trouble: Arc<Mutex<Option<anyhow::Error>>>,
+) -> impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(8);
     let context = order.context.clone();
-    let within = context.entries.iter().any(|e| e.path == order.dockerfile);
-    let extra = if within { vec![] } else { vec![(order.dockerfile.clone(), order.dockerfile_text.clone())] };
-    let sent = tokio::task::spawn_blocking(move || {
+    // Both are sent even when they are left out: the engine reads them, then removes what they say.
+    let ignore = order.ignore_text.clone().map(|text| (".dockerignore".to_owned(), text));
+    let dockerfile = (order.dockerfile.clone(), order.dockerfile_text.clone());
+    let missing = |(path, _): &(String, Vec<u8>)| !context.entries.iter().any(|e| e.path == *path);
+    let extra: Vec<(String, Vec<u8>)> = [dockerfile].into_iter().chain(ignore).filter(missing).collect();
+    tokio::task::spawn_blocking(move || {
         let mut chunks = Chunks { sender: sender.clone(), buffer: Vec::new() };
         let written =
             context.write_tar(&mut chunks, &extra).and_then(|()| Ok(io::Write::flush(&mut chunks)?));
-        if written.is_err() {
-            // Ends the request, so that the engine does not take half a context for a whole one.
-            let _ = sender.blocking_send(Err(io::Error::other("the build context could not be read")));
+        let Err(error) = written else { return };
+        // An engine that stops reading has its own reason, which it tells.
+        if crate::error::failure(&error).is_some() {
+            trouble.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
         }
-        written
+        // Ends the request, so that the engine does not take half a context for a whole one.
+        let _ = sender.blocking_send(Err(io::Error::other("the build context could not be read")));
     });
-    (tokio_stream::wrappers::ReceiverStream::new(receiver), sent)
+    tokio_stream::wrappers::ReceiverStream::new(receiver)
 }
 
 async fn logins(credentials: &Credentials) -> HashMap<String, bollard::auth::DockerCredentials> {
@@ -249,6 +290,10 @@ pub fn explain(order: &Order, text: &str, step: Option<(String, String, Vec<Stri
         || any(&["dockerfile parse error"])
     {
         Failure::usage("bad-dockerfile", format!("build {service}: {} is not valid", order.dockerfile))
+    } else if any(&["requires buildkit", "failed to parse platform : \"\""]) {
+        Failure::failed("needs-buildkit", format!("{what}: this Dockerfile needs BuildKit")).hint(
+            "unset DOCKER_BUILDKIT if it is 0, or use an engine that has BuildKit (Docker 20.10 or newer)",
+        )
     } else if any(&["no space left on device"]) {
         Failure::failed("disk-full", format!("{what}: the engine's disk is full"))
             .hint("docker system df shows what fills it; docker system prune frees what is unused")

@@ -2,8 +2,8 @@
 //!
 //! A file is read once: what the walk read to hash it is kept (up to [`KEEP`] bytes) for the stream. Files the
 //! [`super::stats`] cache knows unchanged are not read at all. Order is by name, owner is root, links stay links.
-//! Times are the files' own, in whole seconds: `cargo` and `make` in a cache mount decide by them, and a constant time
-//! would make them keep stale results. `SOURCE_DATE_EPOCH` caps them, as elsewhere.
+//! Times are the files' own: `cargo` and `make` in a cache mount decide by them, and a constant time would make them
+//! keep stale results. `SOURCE_DATE_EPOCH` caps them, as elsewhere.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -24,6 +24,8 @@ use crate::error::Failure;
 /// How many bytes of files read by the walk are kept for the stream.
 pub const KEEP: u64 = 64 << 20;
 
+const SECOND: i64 = 1_000_000_000;
+
 pub type Sha = [u8; 32];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub struct Entry {
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
     pub size: u64,
-    /// Seconds since 1970, rounded up so that no change looks older than it is.
+    /// Nanoseconds since 1970.
     pub time: i64,
 }
 
@@ -242,11 +244,11 @@ impl Walk<'_> {
             }
             return Ok(());
         };
-        let time = meta.mtime() + i64::from(meta.mtime_nsec() > 0);
+        let time = meta.mtime().saturating_mul(SECOND).saturating_add(meta.mtime_nsec());
         let entry = Entry {
             path,
             size: if meta.is_file() { meta.len() } else { 0 },
-            time: self.cap.map_or(time, |cap| time.min(cap)),
+            time: self.cap.map_or(time, |cap| time.min(cap.saturating_mul(SECOND))),
             // The bit no permission uses marks a folder that is only there for what is below it.
             mode: meta.mode() & 0o7777 | if excluded { ONLY_PARENT } else { 0 },
             kind,
@@ -332,23 +334,19 @@ fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
 impl Context {
     /// The newest time of a file, seconds since 1970.
     pub fn newest(&self) -> i64 {
-        self.entries.iter().filter(|e| matches!(e.kind, Kind::File(_))).map(|e| e.time).max().unwrap_or(0)
+        let files = self.entries.iter().filter(|e| matches!(e.kind, Kind::File(_)));
+        files.map(|e| e.time / SECOND).max().unwrap_or(0)
     }
 
-    /// The content of a file as it was hashed. A file that changed since then is an error.
-    pub fn content(&self, entry: &Entry) -> anyhow::Result<Vec<u8>> {
+    /// The content of a file as it was hashed. Reading a file that changed since then ends with an error.
+    pub fn open(&self, entry: &Entry) -> anyhow::Result<Box<dyn Read + '_>> {
         if let Some(bytes) = self.kept.get(&entry.path) {
-            return Ok(bytes.clone());
+            return Ok(Box::new(bytes.as_slice()));
         }
         let path = self.root.join(&entry.path);
-        let mut bytes = Vec::with_capacity(usize::try_from(entry.size).unwrap_or(0) + 1);
         let file = File::open(&path).map_err(|e| unreadable(&path, e))?;
-        file.take(entry.size + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&path, e))?;
-        let sha: Sha = Sha256::digest(&bytes).into();
-        if Kind::File(sha) != entry.kind {
-            return Err(changed(&path));
-        }
-        Ok(bytes)
+        let Kind::File(sha) = entry.kind else { return Ok(Box::new(io::empty())) };
+        Ok(Box::new(Checked { file, left: entry.size, hasher: Sha256::new(), sha }))
     }
 
     /// Writes the context as a tar archive; `extra` are files that are not in the tree, at the archive's end.
@@ -357,7 +355,8 @@ impl Context {
         for entry in &self.entries {
             let mut header = tar::Header::new_gnu();
             header.set_mode(entry.mode);
-            header.set_mtime(u64::try_from(entry.time).unwrap_or(0));
+            // Whole seconds, rounded up so that no change looks older than it is.
+            header.set_mtime(u64::try_from(entry.time).unwrap_or(0).div_ceil(SECOND.unsigned_abs()));
             (header.set_uid(0), header.set_gid(0));
             header.set_size(entry.size);
             match &entry.kind {
@@ -370,14 +369,16 @@ impl Context {
                     tar.append_link(&mut header, &entry.path, to)?;
                 }
                 Kind::File(_) => {
-                    let content = self.content(entry)?;
-                    tar.append_data(&mut header, &entry.path, content.as_slice())?;
+                    let content = self.open(entry)?;
+                    let appended = tar.append_data(&mut header, &entry.path, content);
+                    appended.map_err(|e| unsendable(&self.root.join(&entry.path), e))?;
                 }
             }
         }
         for (path, content) in extra {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
+            (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
             header.set_size(content.len() as u64);
             tar.append_data(&mut header, path, content.as_slice())?;
         }
@@ -386,7 +387,42 @@ impl Context {
     }
 }
 
-fn changed(path: &Path) -> anyhow::Error {
+/// A file that must end as it was hashed.
+struct Checked {
+    file: File,
+    left: u64,
+    hasher: Sha256,
+    sha: Sha,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("changed since it was hashed")]
+struct Changed;
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&mut self.file).take(self.left).read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.left -= read as u64;
+        let over = self.left == 0 || (read == 0 && !buffer.is_empty());
+        if over {
+            let longer = self.file.read(&mut [0])? > 0;
+            if longer || self.left > 0 || Sha::from(self.hasher.clone().finalize()) != self.sha {
+                return Err(io::Error::other(Changed));
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Why a file could not be sent: it changed, it cannot be read, or nobody listens.
+pub fn unsendable(path: &Path, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return anyhow::Error::from(error).context("the engine stopped reading the build context");
+    }
+    if !error.get_ref().is_some_and(|e| e.is::<Changed>()) {
+        return unreadable(path, error);
+    }
     Failure::failed("changed-while-building", format!("{} changed while it was being sent", path.display()))
         .hint("build again; if a tool writes it all the time, leave it out in .dockerignore")
         .into()

@@ -243,7 +243,7 @@ async fn reach(candidate: &Candidate, env: &Env) -> anyhow::Result<Engine> {
             }
         }
     };
-    let docker = docker.with_request_modifier(url_safe);
+    let docker = docker.with_request_modifier(|request| with_buildkit(url_safe(request)));
     let version =
         tokio::time::timeout(HELLO, docker.version()).await.context("connected, but no answer")??;
     let podman = version.components.iter().flatten().any(|c| c.name.contains("Podman"));
@@ -259,6 +259,16 @@ async fn reach(candidate: &Candidate, env: &Env) -> anyhow::Result<Engine> {
 }
 
 impl Engine {
+    /// Whether the engine was told to reach this registry without TLS.
+    pub async fn calls_insecure(&self, host: &str) -> anyhow::Result<bool> {
+        let Some(config) = self.docker.info().await?.registry_config else { return Ok(false) };
+        let named =
+            config.index_configs.unwrap_or_default().get(host).is_some_and(|i| i.secure == Some(false));
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let ranges = config.insecure_registry_cidrs.unwrap_or_default();
+        Ok(named || ranges.iter().any(|range| within(name, range)))
+    }
+
     /// The id of the image that has this name; None when there is none.
     pub async fn image_id(&self, name: &str) -> anyhow::Result<Option<String>> {
         match self.docker.inspect_image(name).await {
@@ -277,6 +287,17 @@ impl Engine {
     }
 }
 
+/// Whether an IPv4 address is in a range such as 10.0.0.0/8.
+fn within(address: &str, range: &str) -> bool {
+    let number = |text: &str| text.parse::<std::net::Ipv4Addr>().ok().map(u32::from);
+    let parsed =
+        range.split_once('/').and_then(|(net, bits)| Some((number(net)?, bits.parse::<u32>().ok()?)));
+    match (number(address), parsed) {
+        (Some(address), Some((net, bits @ 1..=32))) => (address ^ net) >> (32 - bits) == 0,
+        _ => false,
+    }
+}
+
 /// Bollard writes registry credentials in base64's standard alphabet, the engine reads the URL-safe one: a password
 /// with `~`, `>` or `?` at the wrong place would be refused.
 fn url_safe(mut request: BollardRequest) -> BollardRequest {
@@ -286,6 +307,26 @@ fn url_safe(mut request: BollardRequest) -> BollardRequest {
             continue;
         };
         request.headers_mut().insert(name, value);
+    }
+    request
+}
+
+/// The `remote` of a build whose files come by a session.
+pub const CLIENT_SESSION: &str = "client-session";
+
+/// Bollard asks for BuildKit only together with a session of its own making, so builds with ours leave it as the
+/// classic builder's: here they become BuildKit's.
+fn with_buildkit(mut request: BollardRequest) -> BollardRequest {
+    let query = request.uri().query().unwrap_or_default();
+    if !request.uri().path().ends_with("/build") || !query.split('&').any(|p| p == "remote=client-session") {
+        return request;
+    }
+    let query: Vec<&str> = query.split('&').map(|p| if p == "version=1" { "version=2" } else { p }).collect();
+    let path = format!("{}?{}", request.uri().path(), query.join("&"));
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    if let Ok(uri) = hyper::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
     }
     request
 }
@@ -345,6 +386,41 @@ mod tests {
         assert_eq!(found, Address::Tcp { host: "h:2376".into(), tls: Some(Tls { folder: "/certs".into() }) });
         let plain = candidates(&env(dir.path(), &pairs[..1])).unwrap().remove(0).address;
         assert_eq!(plain, Address::Tcp { host: "h:2375".into(), tls: None });
+    }
+
+    #[test]
+    fn ranges_hold_addresses() {
+        assert!(within("10.2.3.4", "10.0.0.0/8") && within("1.2.3.4", "1.2.3.4/32"));
+        assert!(
+            !within("11.2.3.4", "10.0.0.0/8")
+                && !within("example.com", "10.0.0.0/8")
+                && !within("10.0.0.1", "x")
+        );
+    }
+
+    #[test]
+    fn buildkit_is_asked_for_only_with_a_session_of_ours() {
+        let asked = |uri: &str| {
+            let request =
+                hyper::Request::builder().uri(uri).body(bollard::body_full(Default::default())).unwrap();
+            with_buildkit(request).uri().to_string()
+        };
+        let ours = "unix://2f76/build?t=a%26version%3D1&remote=client-session&version=1&session=s";
+        assert_eq!(asked(ours), ours.replace("version=1&", "version=2&"));
+        let classic = "unix://2f76/build?t=a&version=1";
+        assert_eq!(asked(classic), classic);
+    }
+
+    #[test]
+    fn credentials_are_sent_url_safe() {
+        let value = STANDARD.encode(br#"{"password":"~~~>>>???"}"#);
+        assert!(value.contains(['+', '/']));
+        let request = hyper::Request::builder()
+            .header("X-Registry-Auth", &value)
+            .body(bollard::body_full(Default::default()));
+        let sent = url_safe(request.unwrap()).headers()["X-Registry-Auth"].to_str().unwrap().to_owned();
+        assert!(!sent.contains(['+', '/']));
+        assert_eq!(URL_SAFE.decode(sent).unwrap(), STANDARD.decode(value).unwrap());
     }
 
     #[test]

@@ -9,14 +9,17 @@ mod context;
 mod credentials;
 mod dockerignore;
 mod engine;
+mod filesync;
 mod git;
 mod http;
 mod input;
 mod operation;
+mod plan;
 mod progress;
 mod push;
 mod reference;
 mod registry;
+mod session;
 mod stats;
 mod tag;
 
@@ -39,6 +42,8 @@ pub struct BuildOptions {
     /// Build every step anew, even when nothing changed.
     pub no_cache: bool,
     pub target: Option<String>,
+    /// `id=NAME[,src=FILE]` or `id=NAME,env=VARIABLE`, for `RUN --mount=type=secret`.
+    pub secrets: Vec<String>,
 }
 
 /// A service's image, built now or found to be built already.

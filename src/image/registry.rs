@@ -30,6 +30,9 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vn
 /// A registry that says nothing for so long is not there.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// A manifest as a registry holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -39,6 +42,29 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// One image of several platforms, `os/arch[/variant]` each.
+    pub fn index(parts: &[(String, Manifest)]) -> anyhow::Result<Self> {
+        let docker = parts.iter().all(|(_, m)| m.media_type.starts_with("application/vnd.docker."));
+        let media_type = if docker { DOCKER_INDEX } else { OCI_INDEX };
+        let manifests = parts.iter().map(|(platform, manifest)| {
+            let mut words = platform.split('/');
+            let mut described = serde_json::json!({ "os": words.next(), "architecture": words.next() });
+            if let Some(variant) = words.next() {
+                described["variant"] = variant.into();
+            }
+            serde_json::json!({
+                "mediaType": manifest.media_type, "size": manifest.bytes.len(), "digest": manifest.digest,
+                "platform": described,
+            })
+        });
+        let manifests: Vec<serde_json::Value> = manifests.collect();
+        let document =
+            serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+        let bytes = serde_json::to_vec_pretty(&document)?;
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+        Ok(Manifest { digest, media_type: media_type.to_owned(), bytes: bytes.into() })
+    }
+
     /// The digest of the image's configuration: what engines call its id.
     pub fn config(&self) -> Option<String> {
         let value: serde_json::Value = serde_json::from_slice(&self.bytes).ok()?;
@@ -55,7 +81,7 @@ enum Access {
 pub struct Registries {
     client: Client,
     credentials: Arc<Credentials>,
-    insecure: Vec<String>,
+    insecure: std::sync::RwLock<Vec<String>>,
     logins: Mutex<HashMap<String, Login>>,
     tokens: Mutex<HashMap<String, HeaderValue>>,
 }
@@ -65,16 +91,15 @@ impl Registries {
         Ok(Registries {
             client: Client::new(env, PATIENCE)?,
             credentials,
-            insecure: Vec::new(),
+            insecure: std::sync::RwLock::default(),
             logins: Mutex::default(),
             tokens: Mutex::default(),
         })
     }
 
     /// Registries that the engine was told to reach without TLS.
-    pub fn insecure(mut self, hosts: Vec<String>) -> Self {
-        self.insecure = hosts;
-        self
+    pub fn set_insecure(&self, hosts: Vec<String>) {
+        *self.insecure.write().unwrap_or_else(|e| e.into_inner()) = hosts;
     }
 
     /// The login for `host`, asked for once.
@@ -151,7 +176,8 @@ impl Registries {
         let host = image.host();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let loopback = name == "localhost" || name.starts_with("127.") || name == "[::1]";
-        let scheme = if loopback || self.insecure.iter().any(|h| h == host) { "http" } else { "https" };
+        let insecure = self.insecure.read().unwrap_or_else(|e| e.into_inner()).iter().any(|h| h == host);
+        let scheme = if loopback || insecure { "http" } else { "https" };
         format!("{scheme}://{}", if host == "docker.io" { "registry-1.docker.io" } else { host })
     }
 
