@@ -1,9 +1,11 @@
 //! One file per verb: arguments → one operation → its view. Decisions and effects live in the operations.
 
+mod agent;
 mod build;
 pub mod completions;
 mod config;
 mod demo;
+mod local;
 mod logs;
 mod new;
 mod rollout;
@@ -17,6 +19,8 @@ use crate::context::Ctx;
 /// Runs one command; returns its exit code when it did not fail.
 pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
     match command {
+        Cmd::Agent(args) => agent::run(ctx, &args),
+        Cmd::Local(command) => local::run(ctx, &command),
         Cmd::Build(args) => build::run(ctx, &args),
         Cmd::Completions(args) => completions::run(ctx, &args),
         Cmd::Man(args) => completions::man(ctx, &args),

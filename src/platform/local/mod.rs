@@ -1,4 +1,14 @@
-//! The local platform: an agent supervises processes behind a weighted proxy.
+//! The local platform: an agent supervises processes behind a weighted proxy. This is its thin client.
+
+pub mod agent;
+pub mod api;
+mod build;
+mod client;
+mod place;
+pub mod places;
+mod process;
+mod proxy;
+mod source;
 
 use std::sync::Arc;
 
@@ -7,6 +17,13 @@ use crate::context::Ctx;
 use crate::service::Service;
 use crate::settings::Target;
 
-pub async fn open(_ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
-    anyhow::bail!("{}: no adapter for {:?}", service.service, target.platform)
+pub use client::Client;
+
+/// Makes no request; the agent is started by the first one.
+pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
+    let name = match &target.namespace {
+        Some(namespace) => format!("{}.{namespace}", service.service),
+        None => service.service.clone(),
+    };
+    Ok(Arc::new(place::Local::new(name, Client::new(&ctx.settings)?, ctx.settings.env.clone())))
 }
