@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod harness;
+mod kubernetes;
 mod load;
 mod router;
 mod the_lab;
