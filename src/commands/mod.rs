@@ -4,7 +4,10 @@ mod agent;
 mod build;
 pub mod completions;
 mod config;
+mod delete;
 mod demo;
+mod deploy;
+mod diff;
 mod local;
 mod logs;
 mod new;
@@ -27,6 +30,9 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::Config(args) => config::run(ctx, &args),
         Cmd::New(args) => new::run(ctx, &args),
         Cmd::Template(args) => template::run(ctx, &args),
+        Cmd::Deploy(args) => deploy::run(ctx, &args),
+        Cmd::Diff(args) => diff::run(ctx, &args),
+        Cmd::Delete(args) => delete::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
         Cmd::Rollout(args) => rollout::run(ctx, args),
         Cmd::Status(named) => status::run(ctx, &named),

@@ -1,3 +1,250 @@
-//! Deploys a service: image, secrets, preflight, plan, rollout; and says what is wrong when it is.
+//! Deploys services: order, agreement, secrets, image beside preflight, template, then the rollout; and says what is
+//! wrong when it is ([`diagnose`], pure).
 
+mod agree;
 pub mod diagnose;
+mod image;
+mod order;
+mod secrets;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::context::Ctx;
+use crate::error::{self, Failure};
+use crate::manifest;
+use crate::platform::{Change, Platform, Release, Template};
+use crate::rollout::{self, Ended, Forecast, Options, Outcome};
+use crate::service::Service;
+use crate::settings::Target;
+
+/// What `deploy`, `diff` and `--plan` act on.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Services of the workspace; all when none is named.
+    pub services: Vec<String>,
+    /// Deploy this image in place of the one msctl.yaml describes.
+    pub image: Option<String>,
+}
+
+/// One service as its environment has it.
+struct Job {
+    folder: PathBuf,
+    service: Service,
+    target: Target,
+}
+
+/// What a deploy of several services did, in the order it did it.
+#[derive(Debug, Serialize)]
+pub struct Deployed {
+    pub services: Vec<Outcome>,
+    /// Not begun, because one before waits for a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+/// What a deploy of one service would do.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    pub service: String,
+    pub environment: String,
+    pub place: String,
+    /// By digest; by tag where it is not built yet.
+    pub image: Option<String>,
+    /// The image would be built and pushed first.
+    pub builds: bool,
+    pub changes: Vec<Change>,
+    pub rollout: Forecast,
+    pub warnings: Vec<String>,
+}
+
+/// What differs for one service.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Differs {
+    pub service: String,
+    pub environment: String,
+    pub place: String,
+    pub image: Option<String>,
+    pub builds: bool,
+    pub changes: Vec<Change>,
+}
+
+/// Deploys the services in the order of `dependsOn`, each healthy before the next begins.
+pub async fn run(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Result<Deployed> {
+    let jobs = jobs(ctx, request)?;
+    for target in agree::places(jobs.iter().map(|j| &j.target)) {
+        agree::to_change(ctx, target, "deploy to")?;
+    }
+    let secrets: Vec<_> = jobs.iter().map(|j| secrets::resolve(ctx, &j.folder, &j.service)).collect();
+    let mut deployed = Deployed { services: Vec::new(), skipped: Vec::new() };
+    for (job, secrets) in jobs.iter().zip(secrets.into_iter().collect::<anyhow::Result<Vec<_>>>()?) {
+        if deployed.services.last().is_some_and(|o| o.ended == Ended::Paused) {
+            deployed.skipped.push(job.service.service.clone());
+            continue;
+        }
+        let done = deploy(ctx, request, job, secrets, options).await;
+        deployed.services.push(done.map_err(|error| after(error, &deployed.services))?);
+    }
+    Ok(deployed)
+}
+
+/// What a deploy would do; nothing is written, nothing built.
+pub async fn plan(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Result<Vec<Planned>> {
+    let mut plans = Vec::new();
+    for job in jobs(ctx, request)? {
+        let look = Look::at(ctx, request, &job).await?;
+        let (platform, release, template) = (&look.platform, &look.release, &look.template);
+        let (changes, rollout, warnings) = futures::join!(
+            platform.diff(release, template),
+            rollout::forecast(platform.as_ref(), release, template, options),
+            platform.preflight(release),
+        );
+        plans.push(Planned {
+            service: job.service.service.clone(),
+            environment: job.target.environment.clone(),
+            place: platform.place(),
+            image: release.image.clone(),
+            builds: look.builds,
+            changes: changes?,
+            rollout: rollout?,
+            warnings: warnings?,
+        });
+    }
+    Ok(plans)
+}
+
+/// What a deploy would change, as differences.
+pub async fn diff(ctx: &Ctx, request: &Request) -> anyhow::Result<Vec<Differs>> {
+    let mut all = Vec::new();
+    for job in jobs(ctx, request)? {
+        let look = Look::at(ctx, request, &job).await?;
+        all.push(Differs {
+            service: job.service.service.clone(),
+            environment: job.target.environment.clone(),
+            place: look.platform.place(),
+            changes: look.platform.diff(&look.release, &look.template).await?,
+            image: look.release.image,
+            builds: look.builds,
+        });
+    }
+    Ok(all)
+}
+
+/// What was removed.
+#[derive(Debug, Serialize)]
+pub struct Removed {
+    pub service: String,
+    pub place: String,
+    pub changes: Vec<Change>,
+}
+
+/// Removes a service, after asking.
+pub async fn delete(ctx: &Ctx, name: Option<&str>) -> anyhow::Result<Removed> {
+    let (_, service, target) = ctx.service(name)?;
+    let platform = ctx.platform(&service, &target).await?;
+    let place = platform.place();
+    agree::to_remove(ctx, &target, &service.service, &place)?;
+    refuse_driven(ctx, platform.as_ref(), &service.service).await?;
+    let changes = platform.delete().await?;
+    Ok(Removed { service: service.service, place, changes })
+}
+
+/// A rollout that somebody drives is not pulled away under it.
+async fn refuse_driven(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyhow::Result<()> {
+    let Ok(Some(lease)) = platform.lease().await else { return Ok(()) };
+    let fresh = lease.renewed.is_some_and(|r| ctx.clock.now().duration_since(r).as_secs().abs() < 15);
+    if lease.holder.is_empty() || !fresh {
+        return Ok(());
+    }
+    Err(Failure::new(error::Kind::Held, "held", format!("{} drives a rollout of {service}", lease.holder))
+        .object(format!("Lease/{service}-rollout"))
+        .hint("`msctl rollout abort` ends it; then delete")
+        .into())
+}
+
+fn jobs(ctx: &Ctx, request: &Request) -> anyhow::Result<Vec<Job>> {
+    let project = ctx.project()?;
+    let named = request.services.iter().map(|name| project.member(Some(name)));
+    let members = match request.services.is_empty() {
+        true => project.members.iter().collect(),
+        false => named.collect::<anyhow::Result<Vec<_>>>()?,
+    };
+    if request.image.is_some() && members.len() > 1 {
+        return Err(Failure::usage("which-service", "--image is of one service, and several are named")
+            .hint("name the service: `msctl deploy NAME --image REF`")
+            .into());
+    }
+    let order = order::of(&members.iter().map(|m| &m.service).collect::<Vec<_>>())?;
+    order
+        .into_iter()
+        .map(|at| {
+            let member = members[at];
+            let target = ctx.settings.target(Some(&member.service))?;
+            let service = member.service.in_environment(&target.environment)?;
+            manifest::check(&service).map_err(|(key, why)| {
+                let file = member.folder.join(crate::service::FILE).display().to_string();
+                Failure::usage("invalid-service", format!("{file}: {key}: {why}")).object(file)
+            })?;
+            Ok(Job { folder: member.folder.clone(), service, target })
+        })
+        .collect()
+}
+
+async fn deploy(
+    ctx: &Ctx,
+    request: &Request,
+    job: &Job,
+    secrets: secrets::Values,
+    options: &Options,
+) -> anyhow::Result<Outcome> {
+    let platform = ctx.platform(&job.service, &job.target).await?;
+    let mut release =
+        Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
+    release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
+    let template = platform.template(ctx, &release).await?;
+    rollout::deploy(ctx, platform, &release, &template, options).await
+}
+
+/// A release worked out without building or writing.
+struct Look {
+    platform: Arc<dyn Platform>,
+    release: Release,
+    template: Template,
+    builds: bool,
+}
+
+impl Look {
+    async fn at(ctx: &Ctx, request: &Request, job: &Job) -> anyhow::Result<Look> {
+        let secrets = secrets::resolve(ctx, &job.folder, &job.service)?;
+        let platform = ctx.platform(&job.service, &job.target).await?;
+        let (image, builds) = image::known(ctx, request, job).await?;
+        let release = Release { service: job.service.clone(), folder: job.folder.clone(), image, secrets };
+        let template = platform.template(ctx, &release).await?;
+        Ok(Look { platform, release, template, builds })
+    }
+}
+
+/// The error, with what was deployed before it.
+fn after(error: anyhow::Error, done: &[Outcome]) -> anyhow::Error {
+    if done.is_empty() {
+        return error;
+    }
+    let names: Vec<&str> = done.iter().map(|o| o.service.as_str()).collect();
+    let report = error::report(&error);
+    let mut failure = Failure::new(
+        error::kind(&error),
+        "failed",
+        format!("{} (deployed before: {})", report.message, names.join(", ")),
+    );
+    if let Some(inner) = error::failure(&error) {
+        failure.reason = inner.reason;
+        failure.object = inner.object.clone();
+        failure.hints = inner.hints.clone();
+        failure.location = inner.location.clone();
+    }
+    failure.source(error).into()
+}

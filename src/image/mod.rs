@@ -25,7 +25,7 @@ mod tag;
 
 use serde::Serialize;
 
-pub use operation::{build, resolve};
+pub use operation::{build, find, resolve};
 
 /// What `msctl build`'s flags ask for.
 #[derive(Debug, Clone, Default)]
@@ -72,4 +72,13 @@ pub struct Built {
     pub files: u64,
     pub bytes: u64,
     pub warnings: Vec<String>,
+}
+
+/// What is known of an image without building it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// `repository:tag`, as a build would name it.
+    pub reference: String,
+    /// `repository@sha256:…` of an image made from the same inputs.
+    pub pinned: Option<String>,
 }

@@ -15,7 +15,7 @@ use super::plan::{self, Plan};
 use super::push;
 use super::reference::Reference;
 use super::registry::{Manifest, Registries};
-use super::{BuildOptions, Built};
+use super::{BuildOptions, Built, Found};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::service::Service;
@@ -42,6 +42,18 @@ pub async fn build(
     }
     built.seconds = begun.elapsed().as_secs_f64();
     Ok(built)
+}
+
+/// The image as it would be named, and its digest where the registry has it already. Builds nothing.
+pub async fn find(ctx: &Ctx, folder: &Path, service: &Service) -> anyhow::Result<Found> {
+    let plan = plan::plan(ctx, folder, service, &BuildOptions::default()).await?;
+    let credentials = Arc::new(Credentials::load(&ctx.settings.env)?);
+    let registries = Registries::new(&ctx.settings.env, credentials)?;
+    let digest = registries.digest(&plan.image, &plan.input_tag()).await?;
+    Ok(Found {
+        reference: format!("{}:{}", plan.image.repository, plan.tag),
+        pinned: digest.map(|digest| format!("{}@{digest}", plan.image.repository)),
+    })
 }
 
 /// `repository@sha256:…` of a reference built elsewhere, as its registry has it now.

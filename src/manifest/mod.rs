@@ -65,6 +65,29 @@ pub fn shared(input: &Input<'_>, gateway: Option<&Gateway>, live: Slot) -> [Vec<
     ]
 }
 
+/// What Kubernetes would not take, as the key of msctl.yaml and why.
+pub fn check(service: &Service) -> Result<(), (String, String)> {
+    for (name, need) in &service.needs {
+        if need.port.is_none() && usual_ports(&need.kind).is_none() {
+            return Err((
+                format!("needs.{name}.kind"),
+                format!("the port of {:?} is not known; give `port`", need.kind),
+            ));
+        }
+    }
+    for (name, source) in &service.secrets {
+        if let SecretSource::FromSecret(reference) = source
+            && !reference.split_once('/').is_some_and(|(secret, key)| !secret.is_empty() && !key.is_empty())
+        {
+            return Err((
+                format!("secrets.{name}.fromSecret"),
+                format!("{reference:?} is not NAME/KEY of a Secret"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether msctl stores a Secret for the service.
 pub fn stores_secrets(service: &Service) -> bool {
     service.secrets.values().any(|s| !matches!(s, SecretSource::FromSecret(_)))

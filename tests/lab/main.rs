@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod harness;
-mod kubernetes;
 mod load;
 mod router;
 mod the_lab;

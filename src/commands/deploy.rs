@@ -1,0 +1,112 @@
+//! `deploy`, and `deploy --plan`.
+
+use serde::Serialize;
+
+use crate::cli;
+use crate::context::Ctx;
+use crate::deploy::{self, Deployed, Planned, Request};
+use crate::platform::Action;
+use crate::rollout::{Ended, Options, Outcome};
+use crate::ui::{Paint, View};
+
+pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
+    let options = Options::of(args)?;
+    let request = Request { services: args.service.clone(), image: args.image.clone() };
+    if args.plan {
+        let services = ctx.block_on(deploy::plan(ctx, &request, &options))??;
+        ctx.ui.show(&Plans { services })?;
+        return Ok(0);
+    }
+    let deployed = ctx.block_on(deploy::run(ctx, &request, &options))??;
+    let code = deployed.services.iter().map(Outcome::code).max().unwrap_or(0);
+    ctx.ui.show(&deployed)?;
+    Ok(code)
+}
+
+impl View for Deployed {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/deploy/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        let mut text: String = self.services.iter().map(|outcome| line(outcome, paint)).collect();
+        if !self.skipped.is_empty() {
+            text += &format!("{}: {}\n", paint.yellow("not deployed"), self.skipped.join(", "));
+        }
+        text
+    }
+}
+
+fn line(outcome: &Outcome, paint: &Paint) -> String {
+    let name = paint.bold(&outcome.service);
+    let revision = outcome.revision;
+    let took = paint.dim(format!("({:.1} s)", outcome.seconds));
+    match outcome.ended {
+        Ended::Unchanged => format!("{name}: nothing changed; revision {revision} is live\n"),
+        Ended::Healthy => format!("{name}: revision {revision} is {} {took}\n", paint.green("healthy")),
+        Ended::Reached => format!("{name}: revision {revision} is where --until names {took}\n"),
+        Ended::Aborted => format!("{name}: revision {revision} was {} {took}\n", paint.yellow("taken back")),
+        Ended::Paused => format!(
+            "{name}: revision {revision} is {} {took}\n  go on with `msctl rollout promote`, back with `msctl rollout abort`\n",
+            paint.yellow("paused")
+        ),
+    }
+}
+
+#[derive(Serialize)]
+struct Plans {
+    services: Vec<Planned>,
+}
+
+impl View for Plans {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/plan/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        self.services.iter().map(|plan| planned(plan, paint)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn planned(plan: &Planned, paint: &Paint) -> String {
+    let rollout = &plan.rollout;
+    let mut text = format!("{} → {} ({})\n", paint.bold(&plan.service), plan.environment, plan.place);
+    if let Some(image) = &plan.image {
+        let how = if plan.builds { " (to be built and pushed)" } else { "" };
+        text += &format!("  image     {image}{how}\n");
+    }
+    let from = rollout.from.map_or("first deploy".to_owned(), |from| format!("from revision {from}"));
+    text += &format!("  revision  {} ({from})\n", rollout.revision);
+    let router = rollout.router.as_ref().map(|r| format!(" by {r}")).unwrap_or_default();
+    text += &format!(
+        "  strategy  {}{router}, {} pods, at most {} at a time\n",
+        rollout.strategy, rollout.replicas, rollout.peak
+    );
+    for (at, step) in rollout.steps.iter().enumerate() {
+        text += &format!(
+            "  step {:<4} {:<14} pods {}/{} (new/live), weight {} %\n",
+            at + 1,
+            step.step,
+            step.candidate,
+            step.live,
+            step.weight
+        );
+    }
+    if plan.changes.is_empty() {
+        text += "  objects   none changes\n";
+    }
+    for (at, change) in plan.changes.iter().enumerate() {
+        let label = if at == 0 { "objects" } else { "" };
+        text += &format!("  {label:<9} {} {}\n", sign(change.action, paint), change.object);
+    }
+    for note in rollout.notes.iter().chain(&plan.warnings) {
+        text += &format!("  {}      {note}\n", paint.yellow("note"));
+    }
+    text
+}
+
+pub(super) fn sign(action: Action, paint: &Paint) -> String {
+    match action {
+        Action::Create => paint.green("+"),
+        Action::Update => paint.yellow("~"),
+        Action::Delete => paint.red("-"),
+    }
+}
