@@ -211,6 +211,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --build-arg 'Build argument (may repeat)'
             cand --cache-from 'Images to take cached layers from'
             cand --target 'Stage of the Dockerfile to build'
+            cand --secret 'For RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE (may repeat)'
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand -n 'Kubernetes namespace'

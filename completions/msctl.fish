@@ -164,6 +164,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand build" -l platform -d 'Platf
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l build-arg -d 'Build argument (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l cache-from -d 'Images to take cached layers from' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l target -d 'Stage of the Dockerfile to build' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l secret -d 'For RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l context -d 'Kubeconfig context' -r

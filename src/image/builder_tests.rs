@@ -1,3 +1,5 @@
+//! The builder's words as errors with a reason, a code and a next move.
+
 use super::*;
 
 fn order() -> Order {

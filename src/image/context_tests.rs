@@ -1,3 +1,5 @@
+//! The walk, its hash and its tar, on real folders.
+
 use super::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
