@@ -4,4 +4,5 @@
 mod harness;
 mod load;
 mod router;
+mod templates;
 mod the_lab;
