@@ -74,49 +74,29 @@ pub async fn apply(site: &Site, object: &Value, live: Option<&Value>) -> Result<
     patch(site, &wanted, false).await
 }
 
-/// Passes the fields of rollouts to their manager, where that is still to do.
-async fn settle(site: &Site, live: &Value) -> Result<()> {
-    let Some(fields) = ownership::settled(live) else { return Ok(()) };
-    let body = json!([
-        {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
-        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
-    ]);
-    let path = api::path(site, kind(live)?, Some(name_of(live)));
-    let call = Call {
-        method: Method::PATCH,
-        path: format!("{path}?fieldManager={ROLLOUT_MANAGER}"),
-        content: Some("application/json-patch+json"),
-        body: Some(&body),
-        object: label(live),
-    };
-    match api::send(site, call).await {
-        // Its status moved meanwhile: look again, once more is enough for objects nobody else writes.
-        Err(Error::Conflict(_)) => retry_settle(site, live).await,
-        Err(Error::Other(e)) if e.to_string().contains("test") => retry_settle(site, live).await,
-        other => other.map(|_| ()),
-    }
-}
-
-async fn retry_settle(site: &Site, object: &Value) -> Result<()> {
-    for _ in 0..8 {
-        let live = api::get(site, kind(object)?, name_of(object)).await?;
+/// Passes the fields of rollouts to their manager, where that is still to do. Only the version that was looked at is
+/// changed; a controller that writes the status meanwhile makes it look again.
+async fn settle(site: &Site, seen: &Value) -> Result<()> {
+    let mut live = seen.clone();
+    for _ in 0..10 {
         let Some(fields) = ownership::settled(&live) else { return Ok(()) };
-        let mut patch = json!({"metadata": {"managedFields": fields}});
-        patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
-        let path = api::path(site, kind(object)?, Some(name_of(object)));
+        let body = json!({"metadata": {
+            "managedFields": fields, "resourceVersion": live["metadata"]["resourceVersion"],
+        }});
+        let path = api::path(site, kind(&live)?, Some(name_of(&live)));
         let call = Call {
             method: Method::PATCH,
             path: format!("{path}?fieldManager={ROLLOUT_MANAGER}"),
             content: Some("application/merge-patch+json"),
-            body: Some(&patch),
-            object: label(object),
+            body: Some(&body),
+            object: label(&live),
         };
         match api::send(site, call).await {
-            Err(Error::Conflict(_)) => {}
+            Err(Error::Conflict(_)) => live = api::get(site, kind(seen)?, name_of(seen)).await?,
             other => return other.map(|_| ()),
         }
     }
-    Err(Error::Conflict(label(object)))
+    Err(Error::Conflict(label(seen)))
 }
 
 /// Deletes exactly this object, its dependents in the background. Already gone is fine.
