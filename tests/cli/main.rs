@@ -5,6 +5,7 @@
 mod build;
 mod generated;
 mod install;
+mod local;
 mod new;
 mod run;
 mod structure;
