@@ -193,6 +193,9 @@ _msctl() {
             msctl__subcmd__help__subcmd__template,list)
                 cmd="msctl__subcmd__help__subcmd__template__subcmd__list"
                 ;;
+            msctl__subcmd__help__subcmd__template,schema)
+                cmd="msctl__subcmd__help__subcmd__template__subcmd__schema"
+                ;;
             msctl__subcmd__help__subcmd__template,show)
                 cmd="msctl__subcmd__help__subcmd__template__subcmd__show"
                 ;;
@@ -295,6 +298,9 @@ _msctl() {
             msctl__subcmd__template,list)
                 cmd="msctl__subcmd__template__subcmd__list"
                 ;;
+            msctl__subcmd__template,schema)
+                cmd="msctl__subcmd__template__subcmd__schema"
+                ;;
             msctl__subcmd__template,show)
                 cmd="msctl__subcmd__template__subcmd__show"
                 ;;
@@ -306,6 +312,9 @@ _msctl() {
                 ;;
             msctl__subcmd__template__subcmd__help,list)
                 cmd="msctl__subcmd__template__subcmd__help__subcmd__list"
+                ;;
+            msctl__subcmd__template__subcmd__help,schema)
+                cmd="msctl__subcmd__template__subcmd__help__subcmd__schema"
                 ;;
             msctl__subcmd__template__subcmd__help,show)
                 cmd="msctl__subcmd__template__subcmd__help__subcmd__show"
@@ -1691,7 +1700,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__template)
-            opts="list show lint"
+            opts="list show lint schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1719,6 +1728,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__template__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__template__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3341,7 +3364,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version list show lint help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version list show lint schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3407,7 +3430,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__help)
-            opts="list show lint help"
+            opts="list show lint schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3449,6 +3472,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__template__subcmd__help__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3543,6 +3580,72 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__list)
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__template__subcmd__schema)
             opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

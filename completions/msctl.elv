@@ -117,6 +117,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand list 'List the embedded templates'
             cand show 'Show a template''s questions and files'
             cand lint 'Check a template for mistakes'
+            cand schema 'Print the JSON Schema of template.yaml'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;template;list'= {
@@ -191,10 +192,35 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'msctl;template;schema'= {
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, before KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'msctl;template;help'= {
             cand list 'List the embedded templates'
             cand show 'Show a template''s questions and files'
             cand lint 'Check a template for mistakes'
+            cand schema 'Print the JSON Schema of template.yaml'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;template;help;list'= {
@@ -202,6 +228,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;template;help;show'= {
         }
         &'msctl;template;help;lint'= {
+        }
+        &'msctl;template;help;schema'= {
         }
         &'msctl;template;help;help'= {
         }
@@ -1064,12 +1092,15 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand list 'List the embedded templates'
             cand show 'Show a template''s questions and files'
             cand lint 'Check a template for mistakes'
+            cand schema 'Print the JSON Schema of template.yaml'
         }
         &'msctl;help;template;list'= {
         }
         &'msctl;help;template;show'= {
         }
         &'msctl;help;template;lint'= {
+        }
+        &'msctl;help;template;schema'= {
         }
         &'msctl;help;build'= {
         }

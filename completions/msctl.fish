@@ -83,27 +83,28 @@ complete -c msctl -n "__fish_msctl_using_subcommand new" -s q -l quiet -d 'Say n
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
 ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -l color -d 'When to use colours' -r -f -a "auto\t''
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l color -d 'When to use colours' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -f -a "list" -d 'List the embedded templates'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -f -a "show" -d 'Show a template\'s questions and files'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -f -a "lint" -d 'Check a template for mistakes'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "list" -d 'List the embedded templates'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "show" -d 'Show a template\'s questions and files'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "lint" -d 'Check a template for mistakes'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "schema" -d 'Print the JSON Schema of template.yaml'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -l context -d 'Kubeconfig context' -r
@@ -155,9 +156,27 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "lint" -d 'Check a template for mistakes'
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema of template.yaml'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l tag -d 'Tag in place of the one computed from git (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l platform -d 'Platform such as linux/arm64' -r
@@ -759,6 +778,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "lint" -d 'Check a template for mistakes'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "schema" -d 'Print the JSON Schema of template.yaml'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "status" -d 'Show the rollout\'s state'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "watch" -d 'Follow the rollout until it ends or waits'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'

@@ -149,6 +149,8 @@ pub enum Template {
     Show { template: String },
     /// Check a template for mistakes
     Lint { template: String },
+    /// Print the JSON Schema of template.yaml
+    Schema,
 }
 
 #[derive(Debug, Args, Clone, Default)]

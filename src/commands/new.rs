@@ -225,7 +225,10 @@ fn ask(ctx: &Ctx, variable: &Variable, default: Option<&Value>) -> anyhow::Resul
         scaffold::check(variable, &value).map(|()| value)
     };
     let value = match variable.kind {
-        _ if variable.secret => Value::String(ctx.ui.ask_secret(question, "--answers FILE")?),
+        _ if variable.secret => match ctx.ui.ask_secret(question, default.is_some(), "--answers FILE")? {
+            empty if empty.is_empty() && default.is_some() => return Ok(None),
+            secret => Value::String(secret),
+        },
         scaffold::Kind::Bool => {
             ctx.ui.ask_yes(question, default.and_then(Value::as_bool).unwrap_or_default(), &flag)?.into()
         }
@@ -295,6 +298,13 @@ fn note_missing_tools(ctx: &Ctx, source: &Source) {
     }
 }
 
+/// `target` as the user's shell takes it, from where the user is.
+fn typed(target: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let near = here.and_then(|here| target.strip_prefix(here).ok());
+    scaffold::sh(&near.unwrap_or(target).display().to_string())
+}
+
 fn view(ctx: &Ctx, args: &cli::New, source: &Source, plan: &Plan, target: &Path, git: Option<Git>) -> Made {
     let verbose = ctx.ui.options.verbosity >= 2;
     let file = |file: &Planned| MadeFile {
@@ -320,6 +330,6 @@ fn view(ctx: &Ctx, args: &cli::New, source: &Source, plan: &Plan, target: &Path,
         files: plan.files.iter().map(file).collect(),
         git,
         dry_run: args.dry_run,
-        shown: args.into.as_deref().unwrap_or(Path::new("")).join(&args.name).display().to_string(),
+        shown: typed(target),
     }
 }

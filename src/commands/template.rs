@@ -1,4 +1,4 @@
-//! `template list`, `show` and `lint`.
+//! `template list`, `show`, `lint` and `schema`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +18,11 @@ pub fn run(ctx: &Ctx, args: &cli::Template) -> anyhow::Result<u8> {
         cli::Template::Show { template } => {
             let source = open(ctx, template)?;
             ctx.ui.show(&Shown::of(&source))?;
+            Ok(0)
+        }
+        cli::Template::Schema => {
+            let schema = serde_json::to_string_pretty(&scaffold::schema())?;
+            ctx.ui.raw(format!("{schema}\n").as_bytes());
             Ok(0)
         }
         cli::Template::Lint { template } => {

@@ -60,7 +60,7 @@ fn xml(text: &str) -> String {
 }
 
 /// One word of a POSIX shell.
-fn sh(text: &str) -> String {
+pub fn sh(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

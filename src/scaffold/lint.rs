@@ -256,7 +256,7 @@ fn render(
         }
     };
     let answers = Answers::find(&source.template, renderer, &given, &mut |_, _| Ok(None));
-    let made = answers.and_then(|answers| Ok(plan(source, renderer, &answers)?));
+    let made = answers.and_then(|answers| plan(source, renderer, &answers));
     match made {
         Ok(plan) => check_output(&plan, parsed, &told(), lint),
         Err(error) => {

@@ -15,6 +15,7 @@ mod template;
 mod write;
 
 pub use answers::{Answers, Ask, Given, check, coerce};
+pub use filters::sh;
 pub use git::commit_all;
 pub use lint::{Finding, Lint, lint};
 pub use plan::{Plan, Planned, plan};
@@ -26,6 +27,16 @@ pub use write::{Stage, check_target};
 
 /// What every template may use beside its own variables.
 pub const BUILT_IN: [&str; 5] = ["name", "registry", "msctl_version", "year", "template_digest"];
+
+/// The JSON Schema of template.yaml.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Template).to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$id".into(), "https://msctl.dev/schema/v1/template.json".into());
+        object.insert("title".into(), "template.yaml".into());
+    }
+    schema
+}
 
 /// Refuses a service's name that is no DNS label, or that the template's language reserves.
 pub fn check_name(name: &str) -> anyhow::Result<()> {

@@ -125,6 +125,13 @@ fn check_service(files: &[Planned], source: &Source, answers: &Answers) -> anyho
     if answers.values.get("name").is_some_and(|name| *name != parsed.service) {
         return Err(wrong(source, format!("{} calls the service {:?}", service::FILE, parsed.service)));
     }
+    if let Some(origin) = &parsed.template {
+        let own = [&source.template.name, &source.template.version];
+        if [&origin.name, &origin.version] != own {
+            let why = format!("{} says it comes from {} {}", service::FILE, origin.name, origin.version);
+            return Err(wrong(source, format!("{why}, and this is {} {}", own[0], own[1])));
+        }
+    }
     Ok(())
 }
 
@@ -208,6 +215,10 @@ files:
     fn a_wrong_msctl_yaml_is_not_handed_out() {
         let good = "apiVersion: msctl.dev/v1\nservice: orders\nport: 8080\nimage: {repository: r/orders}\n";
         planned("", &[("msctl.yaml", good)], &[]).unwrap();
+        let of_template =
+            |t: &str| planned("", &[("msctl.yaml", &format!("{good}template: {{{t}}}\n"))], &[]);
+        of_template("name: t, version: 1.0.0, digest: d").unwrap();
+        assert!(of_template("name: t, version: 1.1.0, digest: d").is_err());
         for (from, to) in [("8080", "99999"), ("orders\n", "other\n"), ("port", "prot")] {
             let bad = good.replacen(from, to, 1);
             assert!(planned("", &[("msctl.yaml", &bad)], &[]).is_err(), "{bad}");

@@ -49,12 +49,14 @@ impl Ui {
         answered(input.validate_with(|s: &String| check(s)).interact_text())
     }
 
-    /// A text that is not echoed.
-    pub fn ask_secret(&self, question: &str, flag: &str) -> anyhow::Result<String> {
+    /// A text that is not echoed; `optional` lets it be empty.
+    pub fn ask_secret(&self, question: &str, optional: bool, flag: &str) -> anyhow::Result<String> {
         if !self.options.interactive {
             return Err(unasked(question, flag));
         }
-        answered(dialoguer::Password::with_theme(self.theme().as_ref()).with_prompt(question).interact())
+        let theme = self.theme();
+        let password = dialoguer::Password::with_theme(theme.as_ref()).with_prompt(question);
+        answered(password.allow_empty_password(optional).interact())
     }
 
     /// One of `choices`, by index.

@@ -70,11 +70,13 @@ fn man_pages_are_current() {
 }
 
 #[test]
-fn the_schema_is_current() {
-    let ran = Home::new().run(&["config", "schema"]);
-    assert_eq!(ran.code, 0);
-    let wanted = Files::from([("msctl.schema.json".to_owned(), ran.stdout.into_bytes())]);
-    same_or_regenerate(&root().join("docs"), &wanted);
+fn the_schemas_are_current() {
+    for (command, file) in [("config", "msctl.schema.json"), ("template", "template.schema.json")] {
+        let ran = Home::new().run(&[command, "schema"]);
+        assert_eq!(ran.code, 0);
+        let wanted = Files::from([(file.to_owned(), ran.stdout.into_bytes())]);
+        same_or_regenerate(&root().join("docs"), &wanted);
+    }
 }
 
 #[test]

@@ -76,6 +76,20 @@ fn people_get_a_tree_and_the_next_commands() {
 }
 
 #[test]
+fn the_next_command_is_one_to_type() {
+    let home = Home::new();
+    for (dir, args, wanted) in [
+        ("sub", &["new", "orders", "-C", "sub"][..], "cd sub/orders"),
+        ("a b", &["new", "orders", "--into", "a b"], "cd 'a b/orders'"),
+        ("c", &["new", "others", "-C", "c", "--into", "../a b"], "cd 'c/../a b/others'"),
+    ] {
+        fs::create_dir_all(home.dir.path().join(dir)).unwrap();
+        let ran = home.run(args);
+        assert!(ran.code == 0 && ran.stdout.contains(wanted), "{wanted}: {ran:#?}");
+    }
+}
+
+#[test]
 fn the_authors_name_comes_from_gits_configuration() {
     let home = Home::new();
     fs::write(home.dir.path().join(".gitconfig"), "[user]\nname = Ada\nemail = ada@example.com\n").unwrap();

@@ -47,6 +47,15 @@ const PURE: &[&str] = &[
     "deploy/diagnose.rs",
     "image/dockerignore.rs",
     "image/tag.rs",
+    "scaffold/answers.rs",
+    "scaffold/filters.rs",
+    "scaffold/language.rs",
+    "scaffold/lint.rs",
+    "scaffold/path.rs",
+    "scaffold/plan.rs",
+    "scaffold/render.rs",
+    "scaffold/state.rs",
+    "scaffold/template.rs",
 ];
 
 #[test]
