@@ -76,8 +76,9 @@ pub async fn build(
             }
         }
     }
+    let why = if ctx.settings.env.get("DOCKER_BUILDKIT") == Some("0") { " (DOCKER_BUILDKIT=0)" } else { "" };
     let warning = format!(
-        "Docker {} builds without BuildKit here: slower, and RUN --mount does not work",
+        "Docker {} builds with its classic builder{why}: slower, and RUN --mount does not work",
         engine.version
     );
     ctx.ui.warn(warning.clone());
@@ -277,67 +278,61 @@ pub fn explain(order: &Order, text: &str, step: Option<(String, String, Vec<Stri
     let cause = if error.is_empty() { text } else { error.as_str() };
     let cause = cause.strip_prefix("failed to solve: ").unwrap_or(cause).trim();
     let all = format!("{text}\n{error}\n{}", lines.join("\n")).to_lowercase();
-    let any = |words: &[&str]| words.iter().any(|w| all.contains(w));
-    let service = &order.service;
-    let what = if name.is_empty() { format!("build {service}") } else { format!("build {service}: {name}") };
-    let failure = if any(&[
-        "dockerfile parse error",
-        "unknown instruction",
-        "no build stage in current context",
-        "failed to parse dockerfile",
-        "dockerfile.v0: failed to create llb",
-    ]) && name.is_empty()
-        || any(&["dockerfile parse error"])
+    let tail = if lines.is_empty() { String::new() } else { format!("\n{}", lines.join("\n")) };
+    let failure = classify(order, &name, &all);
+    failure.object(order.name.clone()).source(anyhow::anyhow!("{cause}{tail}")).into()
+}
+
+/// What kind of failure the engine's words (in lower case) stand for.
+fn classify(order: &Order, step: &str, words: &str) -> Failure {
+    let any = |of: &[&str]| of.iter().any(|w| words.contains(w));
+    let (service, dockerfile) = (&order.service, &order.dockerfile);
+    let what = if step.is_empty() { format!("build {service}") } else { format!("build {service}: {step}") };
+    let metadata = step.contains("load metadata for ");
+    if any(&["dockerfile parse error"]) || step.is_empty() && any(&["unknown instruction", "no build stage"])
     {
-        Failure::usage("bad-dockerfile", format!("build {service}: {} is not valid", order.dockerfile))
-    } else if any(&["requires buildkit", "failed to parse platform : \"\""]) {
-        Failure::failed("needs-buildkit", format!("{what}: this Dockerfile needs BuildKit")).hint(
+        return Failure::usage("bad-dockerfile", format!("build {service}: {dockerfile} is not valid"));
+    }
+    if any(&["requires buildkit", "failed to parse platform : \"\""]) {
+        return Failure::failed("needs-buildkit", format!("{what}: this Dockerfile needs BuildKit")).hint(
             "unset DOCKER_BUILDKIT if it is 0, or use an engine that has BuildKit (Docker 20.10 or newer)",
-        )
-    } else if any(&["no space left on device"]) {
-        Failure::failed("disk-full", format!("{what}: the engine's disk is full"))
-            .hint("docker system df shows what fills it; docker system prune frees what is unused")
-    } else if any(&[
+        );
+    }
+    if any(&["no space left on device"]) {
+        return Failure::failed("disk-full", format!("{what}: the engine's disk is full"))
+            .hint("docker system df shows what fills it; docker system prune frees what is unused");
+    }
+    if any(&[
         "no match for platform",
         "does not match the specified platform",
-        "does not provide the specified platform",
+        "does not provide the specified",
     ]) {
         let platform = order.platform.as_deref().unwrap_or("the engine's platform");
-        Failure::failed("platform-unavailable", format!("{what}: a base image has no variant for {platform}"))
-            .hint("use a base image that has one, or leave out --platform")
-    } else if any(&["exec format error"]) {
-        Failure::failed("platform-unavailable", format!("{what}: this machine cannot run programs of the asked platform"))
-            .hint("cross-compile in a stage with FROM --platform=$BUILDPLATFORM, or install an emulator (docker run --privileged tonistiigi/binfmt --install all)")
-    } else if any(&["target stage could not be found", "failed to reach build target", "target stage"])
-        && order.target.is_some()
-    {
-        let target = order.target.as_deref().unwrap_or_default();
-        Failure::usage(
-            "unknown-stage",
-            format!("build {service}: {} has no stage {target:?}", order.dockerfile),
-        )
-    } else if any(&[
-        "pull access denied",
-        "manifest unknown",
-        "manifest for",
-        "failed to resolve source metadata",
-        "failed to load metadata",
-        "repository does not exist",
-    ]) {
-        Failure::failed("base-image", format!("{what}: a base image cannot be had"))
-            .hint("check the FROM lines; for a private registry: docker login REGISTRY")
-    } else if any(&["failed to do request", "no such host", "dial tcp", "i/o timeout"])
-        && name.contains("load metadata")
-    {
-        Failure::failed(
+        return Failure::failed("platform-unavailable", format!("{what}: no variant for {platform}"))
+            .hint("use a base image that has one, or leave out --platform");
+    }
+    if any(&["exec format error"]) {
+        let message = format!("{what}: the engine cannot run programs of this platform");
+        return Failure::failed("platform-unavailable", message)
+            .hint("cross-compile in a stage with FROM --platform=$BUILDPLATFORM")
+            .hint("or install an emulator: docker run --privileged tonistiigi/binfmt --install all");
+    }
+    if let Some(target) = order.target.as_deref().filter(|_| any(&["target stage", "reach build target"])) {
+        let message = format!("build {service}: {dockerfile} has no stage {target:?}");
+        return Failure::usage("unknown-stage", message);
+    }
+    if metadata && any(&["failed to do request", "no such host", "dial tcp", "i/o timeout"]) {
+        return Failure::failed(
             "registry-unreachable",
-            format!("{what}: the base image's registry cannot be reached by the engine"),
+            format!("{what}: the engine cannot reach its registry"),
         )
-    } else {
-        Failure::failed("build-failed", what)
-    };
-    let tail = if lines.is_empty() { String::new() } else { format!("\n{}", lines.join("\n")) };
-    failure.object(order.name.clone()).source(anyhow::anyhow!("{cause}{tail}")).into()
+        .hint("the engine pulls, not msctl: check its network and its proxy settings");
+    }
+    if metadata || any(&["pull access denied", "manifest unknown", "repository does not exist"]) {
+        return Failure::failed("base-image", format!("{what}: a base image cannot be had"))
+            .hint("check the FROM lines; for a private registry: docker login REGISTRY");
+    }
+    Failure::failed("build-failed", what)
 }
 
 #[cfg(test)]

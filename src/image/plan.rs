@@ -106,6 +106,10 @@ pub async fn plan(
     ctx.ui.detail(format!("{} files, {} bytes; {} files read", context.files, context.bytes, context.read));
     let mut warnings: Vec<String> =
         context.odd.iter().map(|o| format!("{o} is neither file nor folder: left out")).collect();
+    if context.entries.iter().any(|e| e.path == ".git") {
+        let warning = ".git is in the build context, so each commit is a change: add it to .dockerignore";
+        warnings.push(warning.to_owned());
+    }
     let facts = git.await?.unwrap_or_else(|error| {
         warnings.push(format!("git cannot be asked, so the tag comes from the files: {error:#}"));
         None
