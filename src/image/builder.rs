@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, HUB};
 use super::engine::{CLIENT_SESSION, Engine};
 use super::filesync::Files;
 use super::progress::Progress;
@@ -131,7 +131,7 @@ async fn run(
     let mut first = true;
     let failed = loop {
         let next = async {
-            if first {
+            if first && buildkit {
                 tokio::time::timeout(FIRST_WORD, answers.next()).await.map_err(|_| ())
             } else {
                 Ok(answers.next().await)
@@ -254,7 +254,7 @@ async fn logins(credentials: &Credentials) -> HashMap<String, bollard::auth::Doc
     let mut logins = HashMap::new();
     for host in credentials.hosts() {
         let login = credentials.login(&host).await;
-        let name = if host == "index.docker.io" { "registry-1.docker.io".to_owned() } else { host.clone() };
+        let name = if host == "index.docker.io" { HUB.to_owned() } else { host.clone() };
         logins.insert(name, login.for_engine(&host));
     }
     logins

@@ -357,7 +357,8 @@ impl Context {
             header.set_mode(entry.mode);
             // Whole seconds, rounded up so that no change looks older than it is.
             header.set_mtime(u64::try_from(entry.time).unwrap_or(0).div_ceil(SECOND.unsigned_abs()));
-            (header.set_uid(0), header.set_gid(0));
+            header.set_uid(0);
+            header.set_gid(0);
             header.set_size(entry.size);
             match &entry.kind {
                 Kind::Folder => {
@@ -378,7 +379,9 @@ impl Context {
         for (path, content) in extra {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
-            (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             header.set_size(content.len() as u64);
             tar.append_data(&mut header, path, content.as_slice())?;
         }

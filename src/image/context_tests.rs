@@ -39,7 +39,7 @@ fn what_is_ignored_is_not_even_read() {
         ("logs/keep/b", "4"),
         ("logs/x/c", "5"),
     ]);
-    fs::set_permissions(dir.path().join("secret/key"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join("secret/key"), fs::Permissions::from_mode(0o000)).unwrap();
     let context = scanned(dir.path(), "secret\nlogs\n!logs/keep\n");
     assert_eq!(names(&context), ["keep", "logs", "logs/keep", "logs/keep/b"]);
     assert_eq!((context.files, context.bytes, context.read), (2, 2, 2));

@@ -22,6 +22,9 @@ use crate::settings::Env;
 /// A helper may ask a keychain or a cloud, but not for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What Docker's configuration calls `docker.io`.
+pub const HUB: &str = "https://index.docker.io/v1/";
+
 /// What opens a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
@@ -110,7 +113,7 @@ impl Credentials {
 
     /// What opens `host`. A helper that is missing or fails is no error: public images need none.
     pub async fn login(&self, host: &str) -> Login {
-        let key = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
+        let key = if host == "docker.io" { HUB } else { host };
         let own = self.config.cred_helpers.get(key).or_else(|| self.config.cred_helpers.get(host));
         let (helper, config_key) = match (own, &self.config.creds_store) {
             (Some(helper), _) => (Some(helper), format!("credHelpers.{host}")),
@@ -130,14 +133,14 @@ impl Credentials {
                 }
             }
         }
-        match self.from_file(key) {
+        match self.stored(key) {
             Ok(Some(login)) => login,
             Ok(None) => Login::Anonymous(why),
             Err(reason) => Login::Anonymous(Some(format!("auths of {}: {reason}", self.file.display()))),
         }
     }
 
-    fn from_file(&self, key: &str) -> Result<Option<Login>, String> {
+    fn stored(&self, key: &str) -> Result<Option<Login>, String> {
         // Only `auths` is handed on: helpers were asked already.
         let auths = json!({ "auths": self.config.auths }).to_string();
         match docker_credential::get_credential_from_reader(auths.as_bytes(), key) {

@@ -91,12 +91,14 @@ async fn pushed(
     let image = &plan.image;
     let input_tag = plan.input_tag();
     if !options.no_cache {
-        let found =
-            futures::try_join!(registries.digest(image, &input_tag), registries.digest(image, &plan.tag));
-        let found = match found {
-            Err(error) if allows_plain(ctx, registries, image, &error).await => {
-                futures::try_join!(registries.digest(image, &input_tag), registries.digest(image, &plan.tag))
-            }
+        let ask = || async {
+            futures::try_join!(
+                registries.digest_if_any(image, &input_tag),
+                registries.digest_if_any(image, &plan.tag)
+            )
+        };
+        let found = match ask().await {
+            Err(error) if allows_plain(ctx, registries, image, &error).await => ask().await,
             found => found,
         };
         let (input, current) = found?;

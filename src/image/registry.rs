@@ -126,6 +126,15 @@ impl Registries {
         }
     }
 
+    /// [`Registries::digest`] before a push: a registry that hides what does not exist refuses where it should say no.
+    pub async fn digest_if_any(&self, image: &Reference, tag: &str) -> anyhow::Result<Option<String>> {
+        let hidden = |reason: &str| matches!(reason, "login-needed" | "registry-denied");
+        match self.digest(image, tag).await {
+            Err(error) if crate::error::failure(&error).is_some_and(|f| hidden(f.reason)) => Ok(None),
+            found => found,
+        }
+    }
+
     /// The manifest of `tag`, its digest computed from what was received and compared with what the registry says.
     pub async fn manifest(&self, image: &Reference, tag: &str) -> anyhow::Result<Option<Manifest>> {
         let answer = self.send(image, Access::Pull, Method::GET, &format!("manifests/{tag}"), None).await?;
@@ -157,6 +166,13 @@ impl Registries {
         match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(self.refusal(image, &answer, "push to").await)
+            }
+            StatusCode::NOT_FOUND => {
+                let message = format!("push to {}: the registry has no such repository", image.repository);
+                Err(Failure::failed("no-repository", message)
+                    .object(image.to_string())
+                    .hint("create it there first, or correct image.repository in msctl.yaml")
+                    .into())
             }
             status if status.is_success() => {
                 if let Some(upload) = answer.headers.get(LOCATION).and_then(|l| l.to_str().ok()) {

@@ -171,6 +171,24 @@ async fn push_rights_are_probed_and_the_upload_cancelled() {
 }
 
 #[tokio::test]
+async fn before_a_push_what_is_hidden_does_not_exist() {
+    let fake = Fake::new().await;
+    fake.with_tokens().await;
+    Mock::given(path("/token")).respond_with(ResponseTemplate::new(403)).mount(&fake.server).await;
+    let registries = fake.registries(r#"{"auth": "bGFiOnNlY3JldA=="}"#);
+    assert_eq!(registries.digest_if_any(&fake.image(), "v1").await.unwrap(), None);
+    let report = crate::error::report(&registries.may_push(&fake.image()).await.unwrap_err());
+    assert_eq!(report.reason, "registry-denied");
+}
+
+#[tokio::test]
+async fn a_registry_that_makes_no_repositories_says_so_before_the_build() {
+    let fake = Fake::new().await;
+    let report = crate::error::report(&fake.registries("{}").may_push(&fake.image()).await.unwrap_err());
+    assert_eq!((report.reason.as_str(), report.code), ("no-repository", 1));
+}
+
+#[tokio::test]
 async fn a_registry_that_is_not_there_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();

@@ -99,7 +99,7 @@ impl Stats {
             starts.push(u32::try_from(at).ok()?);
             at += 2 + length + 80;
         }
-        (at == body.len()).then(|| Stats { bytes: body, starts })
+        (at == body.len()).then_some(Stats { bytes: body, starts })
     }
 
     /// Replaces what was saved for `root`, if it differs from `before`. Losing it costs time only, so errors are not told.
