@@ -3,6 +3,7 @@
 
 mod build;
 mod harness;
+mod kubernetes;
 mod load;
 mod router;
 mod templates;

@@ -140,6 +140,7 @@ async fn follow(cluster: &Cluster, selector: &str, query: &LogQuery, lines: Send
     let pods =
         watcher(api.clone(), watcher::Config::default().labels(selector).page_size(200)).default_backoff();
     let mut pods = std::pin::pin!(pods);
+    let mut query = query.clone();
     loop {
         let event = tokio::select! {
             event = pods.next() => event,
@@ -151,7 +152,12 @@ async fn follow(cluster: &Cluster, selector: &str, query: &LogQuery, lines: Send
                 known.remove(&pod.uid());
                 continue;
             }
-            Some(Ok(Event::Init | Event::InitDone)) => continue,
+            Some(Ok(Event::Init)) => continue,
+            Some(Ok(Event::InitDone)) => {
+                // Of a pod that starts from now on every line is new.
+                query = LogQuery { tail: None, since: None, previous: false, ..query };
+                continue;
+            }
             Some(Err(error)) => {
                 cluster.ui.detail(format!("watch of pods: {error}; it goes on"));
                 continue;
@@ -165,7 +171,7 @@ async fn follow(cluster: &Cluster, selector: &str, query: &LogQuery, lines: Send
             cluster.ui.warn(format!("{}: not followed, {STREAMS} logs are at once", pod.name_any()));
             continue;
         };
-        let tail = Tail { api: api.clone(), params: params(&pod, query), pod, last: None, shown: 0 };
+        let tail = Tail { api: api.clone(), params: params(&pod, &query), pod, last: None, shown: 0 };
         let lines = lines.clone();
         streams.spawn(async move {
             tail.run(lines).await;

@@ -106,7 +106,7 @@ fn slot<'a>(
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         slot.in_public += public.get(name).copied().unwrap_or(0);
         if is_going(pod) {
-            slot.terminating += u32::from(!is_over(pod));
+            slot.terminating += 1;
             continue;
         }
         if is_over(pod) {
