@@ -114,21 +114,21 @@ impl<'a> Progress<'a> {
 
     fn vertex(&mut self, vertex: &Vertex) {
         let step = self.steps.entry(vertex.digest.clone()).or_default();
-        step.name.clone_from(&vertex.name);
+        step.name = one_line(&vertex.name);
         if step.ended {
             return;
         }
         let internal = vertex.name.starts_with("[internal]");
         if let Some(started) = &vertex.started {
             step.started = Some(started.seconds as f64 + f64::from(started.nanos) / 1e9);
-            self.task.message(vertex.name.clone());
+            self.task.message(step.name.clone());
         }
         if !vertex.error.is_empty() {
             step.ended = true;
             // When one step fails the others are cancelled; only the first is the cause.
             if self.failed.is_none() && !vertex.error.contains("context canceled") {
                 let lines = step.tail.iter().cloned().collect();
-                self.failed = Some((vertex.name.clone(), vertex.error.clone(), lines));
+                self.failed = Some((step.name.clone(), vertex.error.clone(), lines));
             }
             return;
         }
@@ -138,7 +138,7 @@ impl<'a> Progress<'a> {
         let seconds = step.started.map_or(0.0, |s| (ended - s).max(0.0));
         if !internal && !self.ui.options.animate {
             let outcome = if vertex.cached { "cached" } else { "done" };
-            self.ui.emit(&Step { service: self.service, name: &vertex.name, outcome, seconds });
+            self.ui.emit(&Step { service: self.service, name: &step.name, outcome, seconds });
         }
     }
 
@@ -197,6 +197,11 @@ fn megabytes(bytes: i64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
+/// A step's name without line breaks and runs of blanks.
+fn one_line(name: &str) -> String {
+    printable(name.replace(['\n', '\r'], " ").as_bytes()).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A log line without carriage returns and escape sequences: only what would stay on a screen.
 fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
@@ -208,4 +213,17 @@ fn printable(line: &[u8]) -> String {
         .collect::<String>()
         .trim_end()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_stay_on_a_screen_is_shown() {
+        assert_eq!(printable(b"10%\r50%\r\x1b[32mdone\x1b[0m\r\n"), "done");
+        assert_eq!(printable(b"a\tb\x07  \n"), "a\tb");
+        assert_eq!(printable(b"\xff\n"), "\u{fffd}");
+        assert_eq!(one_line("[2/3] RUN a     &&\n    b"), "[2/3] RUN a && b");
+    }
 }
