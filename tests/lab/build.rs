@@ -333,6 +333,21 @@ fn the_context_is_what_the_docker_cli_sends() {
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
+fn ten_thousand_files_are_asked_for_one_by_one() {
+    let project = Project::new("build-many", OPEN, &[("Dockerfile", "FROM scratch\nCOPY . /ctx/\n")]);
+    for n in 0..10_000 {
+        let path = project.dir.join(format!("d{}/f{n}", n % 100));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("file {n}")).unwrap();
+    }
+    let ours = files_of_image(project.image(&[])["reference"].as_str().unwrap());
+    let contents = ours.iter().filter(|(path, file)| path.contains("/f") && file.4.starts_with(b"file "));
+    assert_eq!(contents.count(), 10_000);
+    assert_eq!(ours["d99/f9999"].4, b"file 9999");
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
 fn a_changed_tree_is_sent_in_part_and_ends_the_same() {
     let project = Project::new(
         "build-change",
