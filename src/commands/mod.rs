@@ -8,6 +8,7 @@ mod delete;
 mod demo;
 mod deploy;
 mod diff;
+mod doctor;
 mod local;
 mod logs;
 mod new;
@@ -34,12 +35,10 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::Diff(args) => diff::run(ctx, &args),
         Cmd::Delete(args) => delete::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
+        Cmd::Doctor => doctor::run(ctx),
         Cmd::Rollout(args) => rollout::run(ctx, args),
         Cmd::Status(named) => status::run(ctx, &named),
         Cmd::Scale(args) => scale::run(ctx, &args),
         Cmd::Logs(args) => logs::run(ctx, &args),
-        _ => {
-            Err(crate::error::Failure::failed("unavailable", "this command is not part of this build").into())
-        }
     }
 }

@@ -82,3 +82,10 @@ pub struct Found {
     /// `repository@sha256:…` of an image made from the same inputs.
     pub pinned: Option<String>,
 }
+
+/// The engine that answers, in words: version and builder.
+pub async fn engine_summary(settings: &crate::settings::Settings) -> anyhow::Result<String> {
+    let engine = engine::connect(settings).await?;
+    let builder = if engine.buildkit { "BuildKit" } else { "classic builder" };
+    Ok(format!("{} with {builder}", engine.version))
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod build;
+mod doctor;
 mod generated;
 mod install;
 mod local;
