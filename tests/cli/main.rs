@@ -8,6 +8,7 @@ mod generated;
 mod install;
 mod local;
 mod new;
+mod new_broken;
 mod run;
 mod structure;
 mod template;
