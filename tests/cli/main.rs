@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod build;
+mod cluster;
 mod doctor;
 mod generated;
 mod install;

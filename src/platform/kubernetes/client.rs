@@ -60,21 +60,7 @@ impl Cluster {
     pub fn explain(&self, error: kube::Error, object: &str) -> Error {
         match error {
             kube::Error::Api(status) => self.refused(*status, object),
-            kube::Error::Service(source) => match source.downcast::<Lost>() {
-                Ok(lost) => self.lost(*lost, object),
-                Err(source) => Error::Unreachable(format!("{object}: {source}")),
-            },
-            kube::Error::HyperError(e) => Error::Unreachable(format!("{object}: the answer broke off: {e}")),
-            kube::Error::ReadEvents(e) => Error::Unreachable(format!("{object}: the watch broke off: {e}")),
-            kube::Error::SerdeError(e) => Error::Other(
-                Failure::failed(
-                    "bad-answer",
-                    format!("the API server's answer about {object} is not understood"),
-                )
-                .source(e)
-                .into(),
-            ),
-            other => Error::Other(anyhow::Error::new(other).context(object.to_owned())),
+            other => unanswered(other, object),
         }
     }
 
@@ -88,14 +74,7 @@ impl Cluster {
             return Error::Terminating(format!("namespace {}", self.namespace));
         }
         match status.code {
-            401 => Error::Other(
-                Failure::failed(
-                    "unauthorized",
-                    format!("the API server does not accept the credentials ({place})"),
-                )
-                .hint("sign in again: a token or certificate may have expired")
-                .into(),
-            ),
+            401 => unauthorized(&place),
             403 => Error::Forbidden(forbidden(&status.message, &self.namespace)),
             404 if status.message.starts_with("namespaces ") => {
                 Error::NotFound(format!("namespace {} does not exist", self.namespace))
@@ -113,44 +92,74 @@ impl Cluster {
             ),
         }
     }
+}
 
-    fn lost(&self, lost: Lost, object: &str) -> Error {
-        match lost {
-            Lost::Credentials(error) => Error::Other(error),
-            Lost::Connect { address, source } | Lost::Broken { address, source }
-                if source.to_string().contains("certificate") =>
-            {
-                let hint = match source.to_string() {
-                    s if s.contains("Expired") || s.contains("NotValidYet") => {
-                        "compare this machine's clock with the certificate's dates"
-                    }
-                    s if s.contains("NotValidForName") => {
-                        "the kubeconfig's server must be a name in the certificate, or set tls-server-name"
-                    }
-                    _ => {
-                        "the kubeconfig's certificate-authority must be the one that signed the server's certificate"
-                    }
-                };
-                Error::Other(
-                    Failure::failed("untrusted-certificate", format!("{address} is not trusted: {source}"))
-                        .hint(hint)
-                        .object(self.place())
-                        .into(),
-                )
-            }
-            Lost::Connect { address, source } => {
-                Error::Unreachable(format!("{address} cannot be reached: {source} ({})", self.place()))
-            }
-            Lost::Silent { .. } => Error::Unreachable(format!("{object}: {lost} ({})", self.place())),
-            Lost::Broken { address, source } => {
-                Error::Unreachable(format!("{object}: the connection to {address} broke: {source}"))
-            }
+/// The credentials are not, or no longer, accepted.
+pub fn unauthorized(place: &str) -> Error {
+    Error::Other(
+        Failure::failed("unauthorized", format!("the API server does not accept the credentials ({place})"))
+            .hint("sign in again: a token or certificate may have expired")
+            .into(),
+    )
+}
+
+/// An error that is not the API server's word about `object`: there was no answer, or none that can be read.
+pub fn unanswered(error: kube::Error, object: &str) -> Error {
+    match error {
+        kube::Error::Service(source) => match source.downcast::<Lost>() {
+            Ok(lost) => self::lost(*lost, object),
+            Err(source) => Error::Unreachable(format!("{object}: {source}")),
+        },
+        kube::Error::HyperError(e) => Error::Unreachable(format!("{object}: the answer broke off: {e}")),
+        kube::Error::ReadEvents(e) => Error::Unreachable(format!("{object}: the watch broke off: {e}")),
+        kube::Error::SerdeError(e) => Error::Other(
+            Failure::failed(
+                "bad-answer",
+                format!("the API server's answer about {object} is not understood"),
+            )
+            .source(e)
+            .into(),
+        ),
+        other => Error::Other(anyhow::Error::new(other).context(object.to_owned())),
+    }
+}
+
+fn lost(lost: Lost, object: &str) -> Error {
+    match lost {
+        Lost::Credentials(error) => Error::Other(error),
+        Lost::Connect { address, source } | Lost::Broken { address, source }
+            if source.to_string().contains("certificate") =>
+        {
+            let hint = match source.to_string() {
+                s if s.contains("Expired") || s.contains("NotValidYet") => {
+                    "compare this machine's clock with the certificate's dates"
+                }
+                s if s.contains("NotValidForName") => {
+                    "the kubeconfig's server must be a name in the certificate, or set tls-server-name"
+                }
+                _ => {
+                    "the kubeconfig's certificate-authority must be the one that signed the server's certificate"
+                }
+            };
+            Error::Other(
+                Failure::failed("untrusted-certificate", format!("{address} is not trusted: {source}"))
+                    .hint(hint)
+                    .object(address)
+                    .into(),
+            )
+        }
+        Lost::Connect { address, source } => {
+            Error::Unreachable(format!("no connection to {address}: {source}"))
+        }
+        Lost::Silent { .. } => Error::Unreachable(format!("{object}: {lost}")),
+        Lost::Broken { address, source } => {
+            Error::Unreachable(format!("{object}: the connection to {address} broke: {source}"))
         }
     }
 }
 
 /// `User "dev" cannot create resource "deployments" in API group "apps" in the namespace "shop"`, made short.
-fn forbidden(message: &str, namespace: &str) -> String {
+pub fn forbidden(message: &str, namespace: &str) -> String {
     let quoted = |after: &str| {
         let (_, rest) = message.split_once(after)?;
         rest.split('"').next()

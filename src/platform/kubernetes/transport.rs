@@ -260,3 +260,7 @@ impl hyper::body::Body for Limited {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 use hyper::http::{Method, Request};
 use serde_json::Value;
 
+use super::super::client;
 use super::Site;
 use crate::error::Failure;
 use crate::manifest::{Kind, names};
@@ -82,11 +83,9 @@ pub async fn list(site: &Site, kind: Kind) -> Result<Vec<Value>> {
 
 /// What an error of the client means.
 pub fn refusal(error: kube::Error, object: &str) -> Error {
-    let kube::Error::Api(status) = error else {
-        return match error {
-            kube::Error::SerdeError(e) => Error::Other(anyhow::Error::from(e).context(object.to_owned())),
-            other => Error::Unreachable(deepest(&other)),
-        };
+    let status = match error {
+        kube::Error::Api(status) => status,
+        other => return client::unanswered(other, object),
     };
     let about = |reason, text: String| Error::Other(Failure::failed(reason, text).object(object).into());
     let message = status.message.clone();
@@ -103,7 +102,8 @@ pub fn refusal(error: kube::Error, object: &str) -> Error {
         400 | 403 if message.contains("admission webhook") => {
             about("admission", format!("{object}: {message}"))
         }
-        401 | 403 => Error::Forbidden(message),
+        401 => client::unauthorized(object),
+        403 => Error::Forbidden(client::forbidden(&message, "this one")),
         422 | 400 => about("invalid-object", format!("{object}: {message}")),
         _ => Error::Other(anyhow::anyhow!("{object}: {message}")),
     }
@@ -135,14 +135,4 @@ fn conflict(status: &kube::core::Status, object: &str) -> Error {
     }
     let text = owners.iter().map(|(manager, fields)| format!("{manager} ({})", fields.join(", ")));
     Error::Owned { object: object.to_owned(), manager: text.collect::<Vec<_>>().join("; ") }
-}
-
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut at = error.source();
-    while let Some(next) = at {
-        texts.push(next.to_string());
-        at = next.source();
-    }
-    texts.pop().unwrap_or_default()
 }
