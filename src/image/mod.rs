@@ -11,7 +11,7 @@ mod dockerignore;
 mod engine;
 mod filesync;
 mod git;
-mod http;
+pub(crate) mod http;
 mod input;
 mod operation;
 mod plan;

@@ -140,6 +140,21 @@ pub struct LogLine {
     pub line: String,
 }
 
+/// What one pod answered to a GET.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    pub pod: String,
+    /// Another one counts from zero.
+    pub container: String,
+    pub started: Option<Timestamp>,
+    /// Status and body, or why there is none.
+    pub said: Result<(u16, String), String>,
+}
+
+/// So many pods of a slot are asked at most, and so many at a time.
+pub const ASKED: usize = 20;
+pub const AT_A_TIME: usize = 16;
+
 /// One service on one place. Methods that write take the driver's epoch and fail with [`Error::Overtaken`]
 /// when an object carries a higher one.
 #[async_trait]
@@ -191,6 +206,13 @@ pub trait Platform: Send + Sync {
     /// Returns when something observed, the state or the lease may have changed since the last `observe`.
     async fn changed(&self);
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()>;
+
+    /// For queries; empty where there is no such thing.
+    fn namespace(&self) -> String {
+        String::new()
+    }
+    /// GETs `path` from each available pod of the slot's present version, at most [`ASKED`] of them.
+    async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>>;
 
     /// Sends lines until the logs end, or for ever with `follow`; ends when the receiver is dropped.
     async fn logs(&self, query: &LogQuery, lines: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()>;

@@ -1,14 +1,18 @@
 //! msctl.yaml: its model, where it is found, what is wrong with it. Pure but for reading the file.
 
+mod bound;
 mod discover;
 mod environment;
+mod metric;
 mod model;
 mod scalar;
 mod validate;
 mod yaml;
 
+pub use bound::Bound;
 pub use discover::{FILE, Member, Project, discover};
 pub use environment::Environment;
+pub use metric::{BUILTINS, JobSpec, MetricSpec, SmokeSpec, WebSpec};
 pub use model::*;
 pub use scalar::{Amount, Duration, Percent};
 pub use validate::{check_name, validate};

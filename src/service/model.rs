@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Amount, Duration, Environment, Percent};
+use super::{Amount, Duration, Environment, MetricSpec, Percent};
 
 /// One service, as msctl.yaml declares it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -660,36 +660,6 @@ pub enum NoData {
     Inconclusive,
     Pass,
     Fail,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct MetricSpec {
-    pub name: String,
-    /// error-rate, latency-p50, -p90, -p95, -p99, restarts: scraped from the pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub builtin: Option<String>,
-    /// A value, a percentage, or `1.2x`: times the live slot's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max: Option<Scalar>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min: Option<Scalar>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_samples: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Duration>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub initial_delay: Option<Duration>,
-    pub failure_limit: u32,
-    pub inconclusive_limit: u32,
-    #[serde(default = "default_error_limit")]
-    pub error_limit: u32,
-}
-
-fn default_error_limit() -> u32 {
-    4
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

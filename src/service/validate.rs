@@ -56,6 +56,7 @@ fn check(service: &Service) -> Result<(), (String, String)> {
     for (index, step) in service.rollout.steps.iter().enumerate() {
         check_step(step).map_err(|why| (format!("rollout.steps[{index}]"), why))?;
     }
+    super::metric::check(&service.rollout)?;
     if service.rollout.strategy == Strategy::Canary
         && let Some(why) = falling_weights(&service.rollout.steps)
     {

@@ -1,6 +1,7 @@
 //! Kubernetes: slots are Deployments, state is a ConfigMap, the driver's lock a Lease.
 //! Nothing is installed in the cluster, and opening makes no request.
 
+mod ask;
 mod client;
 mod clock;
 pub mod config;
@@ -32,7 +33,7 @@ use self::problems::Problems;
 use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
-use super::{Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template};
+use super::{Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template};
 use crate::context::Ctx;
 use crate::manifest::names;
 use crate::rollout::{Effect, Observation, Slot};
@@ -232,6 +233,22 @@ impl Platform for Kubernetes {
 
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()> {
         execute::execute(self, effect, epoch).await
+    }
+
+    fn namespace(&self) -> String {
+        self.cluster.namespace.clone()
+    }
+
+    async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
+        let watches = self.watches().await?;
+        let deployments = watches.deployments.all();
+        let Some(deployment) = deployments.iter().find(|d| slot_of(d.as_ref()) == Some(slot)) else {
+            return Ok(Vec::new());
+        };
+        let revision = observe::revision_of(deployment);
+        let mut pods = watches.pods.all();
+        pods.retain(|p| slot_of(p.as_ref()) == Some(slot) && observe::is_present(p, revision));
+        ask::get(&self.cluster, pods, self.service.port, path).await
     }
 
     async fn logs(&self, query: &LogQuery, lines: mpsc::Sender<LogLine>) -> anyhow::Result<()> {

@@ -101,7 +101,8 @@ impl Nature {
         let follows = path.ends_with("/log") && has("follow=true");
         let watches = has("watch=true");
         Nature {
-            repeatable: matches!(*request.method(), Method::GET | Method::PATCH),
+            // What a pod answers through the proxy is its own, and to be counted.
+            repeatable: matches!(*request.method(), Method::GET | Method::PATCH) && !path.contains("/proxy/"),
             eviction: path.ends_with("/eviction"),
             headers: (!follows).then_some(LIMIT),
             body: if follows { None } else { Some(if watches { WATCH_LIMIT } else { LIMIT }) },

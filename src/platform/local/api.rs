@@ -66,6 +66,11 @@ pub enum Call {
     Changed {
         seen: u64,
     },
+    /// GETs a path from the slot's ready processes.
+    Get {
+        slot: Slot,
+        path: String,
+    },
     Execute {
         effect: Effect,
         epoch: u64,

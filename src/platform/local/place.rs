@@ -18,7 +18,7 @@ use super::{Client, build};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{
-    Action, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+    Action, Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
 };
 use crate::rollout::{Effect, Observation, Selection, Slot};
 use crate::settings::Env;
@@ -227,6 +227,10 @@ impl Platform for Local {
 
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()> {
         self.call(Call::Execute { effect: effect.clone(), epoch }).await
+    }
+
+    async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
+        self.call(Call::Get { slot, path: path.to_owned() }).await
     }
 
     async fn logs(&self, query: &LogQuery, lines: mpsc::Sender<LogLine>) -> anyhow::Result<()> {

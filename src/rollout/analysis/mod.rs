@@ -1,12 +1,23 @@
 //! Judges the candidate by measurements: what a metric asks for, what one measurement says, and when it is enough.
-//! Everything here is pure; measuring is the driver's work.
+//! Pure but for `gather` and its files, which measure.
 
 mod bounds;
+mod finding;
+mod gather;
+mod json;
+mod plan;
 mod rank;
+mod remote;
 mod sequential;
+mod series;
 mod tally;
+mod trial;
 
-pub use bounds::{Bound, Bounds, Reading, Verdict, judge};
+pub use bounds::{Bounds, Reading, Verdict, judge};
+pub use finding::{Finding, Sighting, find};
+pub use gather::{Gatherer, Target};
+pub use plan::{Judging, Measure, Metric, RESTARTS, Source};
 pub use rank::{Shift, compare};
 pub use sequential::{Batch, Sequential, Stop};
 pub use tally::{Limits, Tally, TallyPhase};
+pub use trial::{Ask, Measured, MetricStatus, Track, Trial};

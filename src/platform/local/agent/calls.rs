@@ -29,6 +29,7 @@ impl Agent {
         match call {
             Call::Changed { seen } => self.changed(service, seen).await,
             Call::Delete => self.delete(service).await,
+            Call::Get { slot, path } => self.ask(service, slot, &path).await,
             Call::Describe
             | Call::Load
             | Call::Lease

@@ -2,6 +2,7 @@
 //! It is API server, kubelet and router of the local platform in one.
 
 mod adopt;
+mod ask;
 mod calls;
 mod decide;
 mod entry;

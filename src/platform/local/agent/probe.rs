@@ -28,7 +28,7 @@ impl fmt::Display for Complaint {
 
 pub async fn probe(port: u16, path: &str) -> Result<(), Complaint> {
     let complain = |what: String, refused| Complaint { text: format!("GET {path} {what}"), refused };
-    match tokio::time::timeout(TIMEOUT, get(port, path)).await {
+    match tokio::time::timeout(TIMEOUT, get(port, path, 4096)).await {
         Err(_) => Err(complain(format!("was not answered within {} s", TIMEOUT.as_secs()), false)),
         Ok(Err(e)) => {
             let refused = e
@@ -44,7 +44,7 @@ pub async fn probe(port: u16, path: &str) -> Result<(), Complaint> {
     }
 }
 
-async fn get(port: u16, path: &str) -> anyhow::Result<(u16, String)> {
+pub(super) async fn get(port: u16, path: &str, largest: usize) -> anyhow::Result<(u16, String)> {
     let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -56,7 +56,7 @@ async fn get(port: u16, path: &str) -> anyhow::Result<(u16, String)> {
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     let body =
-        Limited::new(response.into_body(), 4096).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        Limited::new(response.into_body(), largest).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
     connection.abort();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -1,0 +1,314 @@
+//! Makes the measurements the engine asks for, beside the driver's loop: reads the pods' counters once for all metrics
+//! that need them, and asks whoever else is named. What it remembers is lost with the driver; windows then begin anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+
+use super::series::{Counts, Ledger, between, read};
+use super::{Ask, Measure, Measured, Metric, Reading, Shift, Sighting, Source, compare, remote};
+use crate::image::http::Client;
+use crate::platform::{Answer, Platform};
+use crate::rollout::Slot;
+
+/// Values of either side that the rank test looks at.
+const SPREAD: usize = 200;
+/// The smallest relative change of the median that it calls a change.
+const EFFECT: f64 = 0.1;
+const SLOWEST: Duration = Duration::from_secs(60);
+
+/// Whom the measurements are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub service: String,
+    pub namespace: String,
+    pub candidate: Slot,
+    pub live: Slot,
+    pub revision: u32,
+    pub live_revision: u32,
+}
+
+type Key = (String, bool, Timestamp, Timestamp);
+type Scraped = Result<Vec<Answer>, String>;
+
+enum Done {
+    Scraped { at: Timestamp, target: Target, candidate: Scraped, live: Scraped },
+    Measured(Box<Measured>),
+}
+
+/// Totals of both slots at one moment, and the pods that answered.
+#[derive(Debug, Clone, Default)]
+struct Totals {
+    candidate: Counts,
+    live: Counts,
+    at: Timestamp,
+}
+
+pub struct Gatherer<'a> {
+    platform: &'a dyn Platform,
+    client: Option<Arc<Client>>,
+    running: FuturesUnordered<BoxFuture<'a, Done>>,
+    asked: BTreeSet<Key>,
+    scraping: bool,
+    asks: Vec<Ask>,
+    source: Source,
+    target: Option<Target>,
+    ledgers: BTreeMap<Slot, Ledger>,
+    /// Totals at the beginning of each open window.
+    opened: BTreeMap<Timestamp, Totals>,
+    done: Vec<Measured>,
+}
+
+impl<'a> Gatherer<'a> {
+    pub fn new(platform: &'a dyn Platform, client: Option<Arc<Client>>) -> Self {
+        Gatherer {
+            platform,
+            client,
+            running: FuturesUnordered::new(),
+            asked: BTreeSet::new(),
+            scraping: false,
+            asks: Vec::new(),
+            source: Source::default(),
+            target: None,
+            ledgers: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Starts what is asked for and not under way.
+    pub fn want(&mut self, asks: Vec<Ask>, source: &Source, target: Target, now: Timestamp) {
+        if self.target.as_ref() != Some(&target) {
+            self.ledgers.clear();
+            self.opened.clear();
+            self.target = Some(target.clone());
+        }
+        self.source = source.clone();
+        self.opened.retain(|window, _| asks.iter().any(|a| a.window == *window));
+        self.asked.retain(|key| asks.iter().any(|a| self::key(a) == *key));
+        for ask in asks.iter().filter(|a| a.ripe && !a.metric.measure.scraped()) {
+            if self.asked.insert(key(ask)) {
+                self.running.push(alone(self.platform, self.client.clone(), ask.clone(), target.clone(), now));
+            }
+        }
+        let scraped = |a: &&Ask| a.metric.measure.scraped();
+        let open = asks.iter().filter(scraped).any(|a| a.window <= now && !self.opened.contains_key(&a.window));
+        let ripe = asks.iter().filter(scraped).any(|a| a.ripe);
+        if (open || ripe) && !self.scraping {
+            self.scraping = true;
+            self.running.push(scrape(self.platform, self.source.path.clone(), target, now));
+        }
+        self.asks = asks;
+    }
+
+    /// Returns when a measurement is there; never while none is under way.
+    pub async fn finished(&mut self) {
+        while self.done.is_empty() {
+            match self.running.next().await {
+                Some(Done::Measured(measured)) => self.done.push(*measured),
+                Some(Done::Scraped { at, target, candidate, live }) => {
+                    self.scraping = false;
+                    if self.target.as_ref() == Some(&target) {
+                        self.scraped(at, &target, candidate, live);
+                    }
+                    // Windows may have been opened meanwhile: the driver asks again after its next turn.
+                    return;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<Measured> {
+        std::mem::take(&mut self.done)
+    }
+
+    fn scraped(&mut self, at: Timestamp, target: &Target, candidate: Scraped, live: Scraped) {
+        let candidate = self.enter(at, target.candidate, candidate);
+        let live = self.enter(at, target.live, live);
+        let total = |slot: Slot| self.ledgers.get(&slot).map(Ledger::total).unwrap_or_default();
+        let now = Totals { candidate: total(target.candidate), live: total(target.live), at };
+        let asks: Vec<Ask> = self.asks.iter().filter(|a| a.metric.measure.scraped()).cloned().collect();
+        for ask in asks.iter().filter(|a| a.window <= at) {
+            let failed = match (&candidate, &live) {
+                (Err(why), _) => Some(why.clone()),
+                (_, Err(why)) if ask.metric.compares() => Some(why.clone()),
+                _ => None,
+            };
+            let pods = *candidate.as_ref().unwrap_or(&0);
+            let seen = match (failed, self.opened.get(&ask.window)) {
+                (Some(why), _) => Err(why),
+                (None, Some(before)) => Ok(sighting(&ask.metric, before, &now, pods, &self.source)),
+                (None, None) => {
+                    self.opened.insert(ask.window, now.clone());
+                    Ok(sighting(&ask.metric, &now, &now, pods, &self.source))
+                }
+            };
+            if ask.ripe {
+                self.done.push(measured(ask, at, seen));
+            }
+        }
+        self.opened.insert(at, now);
+    }
+
+    /// Enters the pods' answers; the number of those that answered well.
+    fn enter(&mut self, at: Timestamp, slot: Slot, answers: Scraped) -> Result<usize, String> {
+        let answers = answers?;
+        let ledger = self.ledgers.entry(slot).or_default();
+        let (mut good, mut bad) = (0, None);
+        for answer in &answers {
+            match counts(answer, &self.source) {
+                Ok(counts) => {
+                    good += 1;
+                    ledger.take(&answer.container, answer.started, counts.unwrap_or_default());
+                }
+                Err(why) => bad = Some(format!("{}: {why}", answer.pod)),
+            }
+        }
+        ledger.done(at);
+        match bad {
+            Some(why) if good * 2 < answers.len() => Err(why),
+            _ if good == 0 => Err(format!("no pod of {slot} is there to be measured")),
+            _ => Ok(good),
+        }
+    }
+}
+
+fn key(ask: &Ask) -> Key {
+    (ask.metric.name.clone(), ask.inline, ask.window, ask.due)
+}
+
+fn measured(ask: &Ask, at: Timestamp, seen: Result<Sighting, String>) -> Measured {
+    Measured {
+        metric: ask.metric.name.clone(),
+        inline: ask.inline,
+        window: ask.window,
+        due: ask.due,
+        at,
+        seen,
+    }
+}
+
+fn counts(answer: &Answer, source: &Source) -> Result<Option<Counts>, String> {
+    match &answer.said {
+        Err(why) => Err(why.clone()),
+        Ok((200, body)) => read(body, source),
+        Ok((status, _)) => Err(format!("GET {} answered {status}", source.path)),
+    }
+}
+
+fn scrape(platform: &dyn Platform, path: String, target: Target, at: Timestamp) -> BoxFuture<'_, Done> {
+    let read = async move |slot: Slot| platform.get(slot, &path).await.map_err(|e| e.to_string());
+    Box::pin(async move {
+        let (candidate, live) = tokio::join!(read(target.candidate), read(target.live));
+        Done::Scraped { at, target, candidate, live }
+    })
+}
+
+fn sighting(metric: &Metric, before: &Totals, now: &Totals, pods: usize, source: &Source) -> Sighting {
+    let candidate = between(&before.candidate, &now.candidate);
+    let live = between(&before.live, &now.live);
+    let seconds = now.at.duration_since(before.at).as_secs_f64();
+    let probes = if candidate.routeless { (source.probes * seconds * pods as f64).round() } else { 0.0 };
+    let note = if probes > 0.0 {
+        Some(format!("about {probes} probes left out, as the series name no route"))
+    } else if now.candidate.requests == 0.0 && now.candidate.buckets.is_empty() {
+        Some(format!("{} has no series of requests yet", source.path))
+    } else {
+        None
+    };
+    let rate = |counts: &Counts, less: f64| {
+        let samples = (counts.requests - less).max(counts.errors).max(0.0);
+        Reading { value: (samples > 0.0).then(|| counts.errors / samples), samples: samples as u64 }
+    };
+    match metric.measure {
+        Measure::Latency(q) => {
+            let reading = |counts: &Counts, less: f64| {
+                let found = counts.quantile(q);
+                let samples = (counts.buckets.values().sum::<f64>() - less).max(0.0) as u64;
+                (Reading { value: found.map(|f| f.0), samples }, found.map_or(0.0, |f| f.1))
+            };
+            let ((candidate, width), (live, other)) = (reading(&candidate, probes), reading(&live, 0.0));
+            let resolution = if metric.compares() { width.max(other) } else { width };
+            Sighting { candidate, live: Some(live), resolution, note, ..Sighting::default() }
+        }
+        Measure::Distribution => {
+            let shift = compare(&candidate.spread(SPREAD), &live.spread(SPREAD), EFFECT);
+            let median = |counts: &Counts| Reading {
+                value: counts.quantile(0.5).map(|f| f.0),
+                samples: counts.buckets.values().sum::<f64>() as u64,
+            };
+            let (candidate, live) = (median(&candidate), median(&live));
+            let enough = candidate.samples.min(live.samples) >= metric.bounds.min_samples.max(1);
+            let shift = if enough { shift } else { Shift::NoData };
+            Sighting { candidate, live: Some(live), shift: Some(shift), note, ..Sighting::default() }
+        }
+        _ => Sighting {
+            candidate: rate(&candidate, probes),
+            live: Some(rate(&live, 0.0)),
+            note,
+            ..Sighting::default()
+        },
+    }
+}
+
+/// A measurement that shares nothing with others.
+fn alone(
+    platform: &dyn Platform,
+    client: Option<Arc<Client>>,
+    ask: Ask,
+    target: Target,
+    now: Timestamp,
+) -> BoxFuture<'_, Done> {
+    Box::pin(async move {
+        let work = async {
+            let client = client.as_deref().ok_or("nothing outside can be asked from here");
+            match &ask.metric.measure {
+                Measure::Prometheus { query, address } => {
+                    remote::prometheus(client?, address, query, &target, ask.metric.compares()).await
+                }
+                Measure::Web { url, headers, json } => {
+                    remote::web(client?, url, headers, json.as_deref(), &target).await
+                }
+                Measure::Smoke { path, requests } => smoke(platform, target.candidate, path, *requests).await,
+                Measure::ErrorRate | Measure::Latency(_) | Measure::Distribution | Measure::Restarts => {
+                    Err("this is read from the pods".to_owned())
+                }
+            }
+        };
+        let seen = match tokio::time::timeout(SLOWEST, work).await {
+            Ok(seen) => seen,
+            Err(_) => Err(format!("it took longer than {} s", SLOWEST.as_secs())),
+        };
+        Done::Measured(Box::new(measured(&ask, now, seen)))
+    })
+}
+
+/// Requests of our own, one to each pod at a time. The value is the share that failed.
+async fn smoke(platform: &dyn Platform, slot: Slot, path: &str, requests: u32) -> Result<Sighting, String> {
+    let (mut sent, mut failed, mut first) = (0_u32, 0_u32, None);
+    while sent < requests {
+        let answers = platform.get(slot, path).await.map_err(|e| e.to_string())?;
+        if answers.is_empty() {
+            return Err(format!("no pod of {slot} is there to be asked"));
+        }
+        for answer in answers {
+            sent += 1;
+            let why = match answer.said {
+                Ok((200..400, _)) => continue,
+                Ok((status, _)) => format!("GET {path} answered {status} ({})", answer.pod),
+                Err(why) => format!("{}: {why}", answer.pod),
+            };
+            failed += 1;
+            first.get_or_insert(why);
+        }
+    }
+    let value = Some(f64::from(failed) / f64::from(sent));
+    let note = first.map(|why| format!("{failed} of {sent} requests failed; {why}"));
+    Ok(Sighting { candidate: Reading { value, samples: sent.into() }, note, ..Sighting::default() })
+}

@@ -1,0 +1,214 @@
+//! Measurements from outside the slots: a Prometheus query, a web gate. Messages never carry the address's query,
+//! which may hold a token.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hyper::Method;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Reading, Sighting, Target, json};
+use crate::image::http::{Answer, Client};
+use crate::rollout::Slot;
+
+/// `http://prometheus:9090/…` without what may be secret.
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+async fn get(client: &Client, url: &str, headers: HeaderMap) -> Result<Answer, String> {
+    // What people put before the @ is a secret, and this client has no use for it.
+    if url.split("//").nth(1).is_some_and(|rest| rest.split('/').next().is_some_and(|a| a.contains('@'))) {
+        return Err("the address holds a user; give a header instead".into());
+    }
+    let sent = client.send(Method::GET, url, headers, Bytes::new()).await;
+    sent.map_err(|error| format!("{} does not answer: {}", shown(url), error.root_cause()))
+}
+
+pub async fn prometheus(
+    client: &Client,
+    address: &str,
+    query: &str,
+    target: &Target,
+    compares: bool,
+) -> Result<Sighting, String> {
+    let candidate = instant(client, address, &fill(query, target, target.candidate)).await?;
+    let live = match compares {
+        true => Some(instant(client, address, &fill(query, target, target.live)).await?),
+        false => None,
+    };
+    let reading = |value: Option<f64>| Reading { value, samples: 0 };
+    let note = candidate.is_none().then(|| "the query finds no series".to_owned());
+    Ok(Sighting {
+        candidate: reading(candidate),
+        live: live.map(reading),
+        text: candidate.map(|v| v.to_string()),
+        note,
+        ..Sighting::default()
+    })
+}
+
+/// The query for one slot.
+fn fill(query: &str, target: &Target, slot: Slot) -> String {
+    let revision = if slot == target.candidate { target.revision } else { target.live_revision };
+    query
+        .replace("$namespace", &target.namespace)
+        .replace("$revision", &revision.to_string())
+        .replace("$service", &target.service)
+        .replace("$slot", slot.name())
+}
+
+async fn instant(client: &Client, address: &str, query: &str) -> Result<Option<f64>, String> {
+    let url = format!("{address}/api/v1/query?query={}", utf8_percent_encode(query, NON_ALPHANUMERIC));
+    let answer = get(client, &url, HeaderMap::new()).await?;
+    let body: Value = serde_json::from_slice(&answer.body)
+        .map_err(|_| format!("{} answers {}, and not as Prometheus does", shown(&url), answer.status.as_u16()))?;
+    value_of(&body)
+}
+
+/// The one value of an instant query's answer.
+fn value_of(body: &Value) -> Result<Option<f64>, String> {
+    if body["status"] != "success" {
+        let why = body["error"].as_str().unwrap_or("no reason given");
+        return Err(format!("Prometheus refuses the query: {why}"));
+    }
+    let result = &body["data"]["result"];
+    let pair = match body["data"]["resultType"].as_str() {
+        Some("scalar") => Some(result),
+        Some("vector") => match result.as_array().map(Vec::as_slice) {
+            None | Some([]) => None,
+            Some([one]) => Some(&one["value"]),
+            Some(several) => {
+                return Err(format!("the query finds {} series; aggregate them to one", several.len()));
+            }
+        },
+        other => return Err(format!("the query answers a {}; one number is needed", other.unwrap_or("riddle"))),
+    };
+    let Some(text) = pair.and_then(|p| p[1].as_str()) else { return Ok(None) };
+    let value: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    // NaN is what a rate over nothing divides to.
+    Ok(Some(value).filter(|v| v.is_finite()))
+}
+
+pub async fn web(
+    client: &Client,
+    url: &str,
+    headers: &BTreeMap<String, String>,
+    path: Option<&str>,
+    target: &Target,
+) -> Result<Sighting, String> {
+    let url = fill(url, target, target.candidate);
+    let mut sent = HeaderMap::new();
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header"))?;
+        let mut value = HeaderValue::from_str(&fill(value, target, target.candidate))
+            .map_err(|_| format!("the header {name} has characters that none may have"))?;
+        value.set_sensitive(true);
+        sent.insert(name, value);
+    }
+    let answer = get(client, &url, sent).await?;
+    let said = format!("{} answered {}", shown(&url), answer.status.as_u16());
+    let Some(path) = path else {
+        let failed = if answer.status.is_success() { 0.0 } else { 1.0 };
+        return Ok(Sighting {
+            candidate: Reading { value: Some(failed), samples: 1 },
+            note: Some(said),
+            ..Sighting::default()
+        });
+    };
+    if !answer.status.is_success() {
+        return Err(said);
+    }
+    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| format!("{said}, but not JSON"))?;
+    let found = json::at(&body, path)?;
+    let text = found.filter(|v| !v.is_null()).map(|v| match v {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    let number = text.as_ref().and_then(|t| t.parse::<f64>().ok());
+    Ok(Sighting {
+        candidate: Reading { value: number, samples: 1 },
+        note: text.is_none().then(|| format!("{path} is not in the answer")),
+        text,
+        ..Sighting::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::matchers::{header, method, path, query_param};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            service: "orders".into(),
+            namespace: "shop".into(),
+            candidate: Slot::Green,
+            live: Slot::Blue,
+            revision: 2,
+            live_revision: 1,
+        }
+    }
+
+    fn client() -> Client {
+        let env = crate::settings::Env::default();
+        Client::new(&env, std::time::Duration::from_secs(5)).unwrap()
+    }
+
+    #[test]
+    fn answers_of_prometheus() {
+        let vector = |result: Value| json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+        assert_eq!(value_of(&vector(json!([{"metric": {}, "value": [1.5, "0.25"]}]))), Ok(Some(0.25)));
+        assert_eq!(value_of(&vector(json!([]))), Ok(None), "no series is no data, not zero");
+        assert_eq!(value_of(&vector(json!([{"value": [1, "NaN"]}]))), Ok(None));
+        assert!(value_of(&vector(json!([{"value": [1, "1"]}, {"value": [1, "2"]}]))).is_err());
+        let scalar = json!({"status": "success", "data": {"resultType": "scalar", "result": [1, "7"]}});
+        assert_eq!(value_of(&scalar), Ok(Some(7.0)));
+        assert!(value_of(&json!({"status": "error", "error": "parse error"})).unwrap_err().contains("parse error"));
+    }
+
+    #[tokio::test]
+    async fn a_query_is_filled_for_either_slot() {
+        let server = MockServer::start().await;
+        let answer = |value: &str| {
+            ResponseTemplate::new(200).set_body_json(json!({"status": "success",
+                "data": {"resultType": "vector", "result": [{"value": [1, value]}]}}))
+        };
+        for (query, value) in [("x{a='green',b='2'}", "3"), ("x{a='blue',b='1'}", "4")] {
+            Mock::given(path("/api/v1/query"))
+                .and(query_param("query", query))
+                .respond_with(answer(value))
+                .mount(&server)
+                .await;
+        }
+        let query = "x{a='$slot',b='$revision'}";
+        let seen = prometheus(&client(), &server.uri(), query, &target(), true).await.unwrap();
+        assert_eq!((seen.candidate.value, seen.live.unwrap().value), (Some(3.0), Some(4.0)));
+    }
+
+    #[tokio::test]
+    async fn a_gate_answers_json_or_by_its_status() {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path("/ok"))
+            .and(header("x-key", "hidden"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(json!({"ok": true, "n": 3})))
+            .mount(&server)
+            .await;
+        let (url, key) = (format!("{}/ok?token=hidden", server.uri()), [("x-key".into(), "hidden".into())].into());
+        let seen = web(&client(), &url, &key, Some("$.ok"), &target()).await.unwrap();
+        assert_eq!(seen.text.as_deref(), Some("true"));
+        let seen = web(&client(), &url, &key, Some("$.n"), &target()).await.unwrap();
+        assert_eq!(seen.candidate.value, Some(3.0));
+        let elsewhere = format!("{}/no?token=hidden", server.uri());
+        let seen = web(&client(), &elsewhere, &key, None, &target()).await.unwrap();
+        assert_eq!(seen.candidate.value, Some(1.0));
+        let error = web(&client(), &elsewhere, &key, Some("$.ok"), &target()).await.unwrap_err();
+        assert!(error.contains("404") && !error.contains("hidden"), "{error}");
+    }
+}

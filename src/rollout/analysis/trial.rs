@@ -1,0 +1,207 @@
+//! Where a rollout's judging is: the tracks of its metrics, their windows, and what a measurement changes. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Finding, Sighting, find, limit};
+use super::plan::Metric;
+use super::{Tally, TallyPhase, Verdict};
+
+/// A measurement that could not be made is tried again so soon, whatever the interval.
+pub const RETRY: SignedDuration = SignedDuration::from_secs(10);
+
+/// Kept with the rollout.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Trial {
+    /// The share of the traffic that the windows belong to, as the engine writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+    /// When the candidate first had traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub background: Vec<Track>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inline: Vec<Track>,
+    /// The step that the inline tracks belong to, and until when it judges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// A person went on without a verdict, or skips all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+    /// Restarts that were there before the traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
+}
+
+/// One metric's way through a rollout or an `analyze` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Track {
+    pub metric: String,
+    pub tally: Tally,
+    /// The present measurement began here.
+    pub window: Timestamp,
+    /// Measured then, or again then.
+    pub due: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Sighting>,
+}
+
+/// A measurement the driver is asked for: of `metric` since `window`, at `due`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    pub metric: Metric,
+    pub inline: bool,
+    pub window: Timestamp,
+    pub due: Timestamp,
+    /// Its time has come; until then its window only has to be opened.
+    pub ripe: bool,
+}
+
+/// What the driver brought back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    pub metric: String,
+    pub inline: bool,
+    pub window: Timestamp,
+    pub due: Timestamp,
+    /// When it was read; the next window begins here.
+    pub at: Timestamp,
+    pub seen: Result<Sighting, String>,
+}
+
+impl Track {
+    pub fn new(metric: &Metric, now: Timestamp, not_before: Timestamp) -> Track {
+        let mut track = Track {
+            metric: metric.name.clone(),
+            tally: Tally::default(),
+            window: now,
+            due: now,
+            last: None,
+        };
+        let delay = now + SignedDuration::from_secs(metric.delay as i64);
+        track.open(metric, now.max(not_before).max(delay));
+        track
+    }
+
+    /// Begins a measurement at `from`.
+    pub fn open(&mut self, metric: &Metric, from: Timestamp) {
+        self.window = from;
+        let wait = if metric.measure.scraped() || self.tally.measurements > 0 {
+            metric.interval.unwrap_or(0)
+        } else {
+            0
+        };
+        self.due = from + SignedDuration::from_millis(wait as i64);
+    }
+
+    pub fn running(&self) -> bool {
+        !self.tally.phase.ended()
+    }
+
+    /// The track after a measurement; the verdict if it counted. `last`: nothing more can come.
+    pub fn after(&mut self, metric: &Metric, measured: &Measured, last: bool) -> Option<Verdict> {
+        let interval = SignedDuration::from_millis(metric.interval.unwrap_or(0) as i64);
+        let seen = match &measured.seen {
+            Err(why) => {
+                let verdict = Verdict::Error(why.clone());
+                self.tally = self.tally.after(&verdict, &metric.limits);
+                self.due = measured.at + RETRY;
+                return Some(verdict);
+            }
+            Ok(seen) => seen,
+        };
+        self.last = Some(seen.clone());
+        let age = measured.at.duration_since(self.window).as_millis();
+        let last = last || age >= i128::from(metric.patience());
+        match find(metric, seen, last) {
+            Finding::NotYet(why) => {
+                self.tally.errors_in_a_row = 0;
+                self.tally.phase = TallyPhase::Running;
+                self.tally.why = Some(why);
+                self.due = measured.at + interval;
+                None
+            }
+            Finding::Said(verdict) => {
+                self.tally = self.tally.after(&verdict, &metric.limits);
+                if verdict == Verdict::Pass {
+                    self.tally.why = None;
+                }
+                self.window = measured.at;
+                self.due = measured.at + interval;
+                Some(verdict)
+            }
+        }
+    }
+}
+
+/// As `rollout status` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    pub metric: String,
+    pub phase: TallyPhase,
+    /// The candidate's, as last measured.
+    pub value: Option<serde_json::Value>,
+    pub limit: Option<serde_json::Value>,
+    /// Measurements that counted.
+    pub measurements: u32,
+    /// Requests that the value rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u64>,
+    /// The live slot's value, where they are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Trial {
+    /// The plan's metrics in order, each as its latest track has it.
+    pub fn status(&self, metrics: &[Metric]) -> Vec<MetricStatus> {
+        metrics.iter().map(|metric| one(metric, self.track(&metric.name))).collect()
+    }
+
+    fn track(&self, name: &str) -> Option<&Track> {
+        let of = |tracks: &'_ [Track]| tracks.iter().position(|t| t.metric == name);
+        of(&self.inline).map(|i| &self.inline[i]).or_else(|| of(&self.background).map(|i| &self.background[i]))
+    }
+
+    /// The tracks that go on stop: one bad metric stops its siblings.
+    pub fn stop(&mut self) {
+        for track in self.inline.iter_mut().chain(&mut self.background) {
+            if track.running() && track.tally.measurements > 0 {
+                track.tally.phase = TallyPhase::Successful;
+            }
+        }
+    }
+}
+
+fn one(metric: &Metric, track: Option<&Track>) -> MetricStatus {
+    let last = track.and_then(|t| t.last.as_ref());
+    let value = last.and_then(|seen| match &metric.equals {
+        Some(_) => seen.text.clone().map(serde_json::Value::from),
+        None => seen.candidate.value.map(serde_json::Value::from),
+    });
+    let limit = match &metric.equals {
+        Some(wanted) => Some(serde_json::Value::from(wanted.clone())),
+        None => limit(metric, last).map(serde_json::Value::from),
+    };
+    let tally = track.map(|t| t.tally.clone()).unwrap_or_default();
+    MetricStatus {
+        metric: metric.name.clone(),
+        phase: tally.phase,
+        value,
+        limit,
+        measurements: tally.measurements,
+        samples: last.map(|s| s.candidate.samples).filter(|_| metric.measure.scraped()),
+        live: last.and_then(|s| s.live).and_then(|l| l.value).filter(|_| metric.compares()),
+        message: tally.why,
+    }
+}
