@@ -213,7 +213,10 @@ pub trait Platform: Send + Sync {
     }
     /// GETs `path` from each available pod of the slot's present version, at most [`ASKED`] of them.
     async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
-        Err(Error::Other(anyhow::anyhow!("the pods of {slot} cannot be asked for {path} in {}", self.place())))
+        Err(Error::Other(anyhow::anyhow!(
+            "the pods of {slot} cannot be asked for {path} in {}",
+            self.place()
+        )))
     }
 
     /// Sends lines until the logs end, or for ever with `follow`; ends when the receiver is dropped.

@@ -154,7 +154,10 @@ impl MetricSpec {
         let bounded = self.max.is_some() || self.min.is_some();
         let ratio = |b: &Option<Scalar>| b.as_ref().is_some_and(|s| s.0.trim().ends_with('x'));
         if (ratio(&self.max) || ratio(&self.min)) && self.builtin.is_none() && self.prometheus.is_none() {
-            return Err(("max", "only builtin and prometheus metrics have a live slot to compare with".into()));
+            return Err((
+                "max",
+                "only builtin and prometheus metrics have a live slot to compare with".into(),
+            ));
         }
         if self.count == Some(0) {
             return Err(("count", "0 measurements judge nothing".into()));
@@ -165,7 +168,10 @@ impl MetricSpec {
             return Err(("compare", format!("{compare:?} is not known; mann-whitney is")));
         }
         if self.compare.is_some() && self.builtin.as_deref() != Some("latency") {
-            return Err(("compare", "belongs to `builtin: latency`, which compares whole distributions".into()));
+            return Err((
+                "compare",
+                "belongs to `builtin: latency`, which compares whole distributions".into(),
+            ));
         }
         if self.address.is_some() && self.prometheus.is_none() {
             return Err(("address", "belongs to a prometheus metric".into()));
@@ -182,9 +188,10 @@ impl MetricSpec {
                 return Err(("builtin", format!("{builtin:?} is none of {}", BUILTINS.join(", "))));
             }
             return match builtin.as_str() {
-                "latency" if self.compare.is_none() => {
-                    Err(("compare", "`latency` compares distributions: `compare: mann-whitney`, or take latency-p99".into()))
-                }
+                "latency" if self.compare.is_none() => Err((
+                    "compare",
+                    "`latency` compares distributions: `compare: mann-whitney`, or take latency-p99".into(),
+                )),
                 "latency" | "restarts" => Ok(()),
                 _ if !bounded => Err(("max", "a limit is needed, such as `max: 1%` or `max: 1.2x`".into())),
                 _ => Ok(()),
@@ -196,7 +203,10 @@ impl MetricSpec {
             }
             let address = self.address.as_deref().unwrap_or_default();
             if !is_http(address) {
-                return Err(("address", format!("{address:?} is not the address of a Prometheus, such as http://prometheus:9090")));
+                return Err((
+                    "address",
+                    format!("{address:?} is not the address of a Prometheus, such as http://prometheus:9090"),
+                ));
             }
             if !bounded && self.equals.is_none() {
                 return Err(("max", "a limit is needed: max, min or equals".into()));
@@ -204,7 +214,10 @@ impl MetricSpec {
         }
         if let Some(web) = &self.web {
             if !is_http(&web.url) {
-                return Err(("web.url", format!("{:?} is not an address, such as https://gate.example.com/ok", web.url)));
+                return Err((
+                    "web.url",
+                    format!("{:?} is not an address, such as https://gate.example.com/ok", web.url),
+                ));
             }
             if web.json.as_ref().is_some_and(|p| !p.starts_with('$')) {
                 return Err(("web.json", "a path begins with $, such as $.data.ok".into()));

@@ -33,7 +33,9 @@ use self::problems::Problems;
 use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
-use super::{Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template};
+use super::{
+    Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+};
 use crate::context::Ctx;
 use crate::manifest::names;
 use crate::rollout::{Effect, Observation, Slot};

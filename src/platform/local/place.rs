@@ -18,7 +18,8 @@ use super::{Client, build};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{
-    Action, Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+    Action, Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored,
+    Template,
 };
 use crate::rollout::{Effect, Observation, Selection, Slot};
 use crate::settings::Env;

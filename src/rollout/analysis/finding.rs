@@ -162,7 +162,10 @@ mod tests {
         assert_eq!(find(&errors, &rate(0, 60), false), Finding::Said(Verdict::Pass));
         assert!(matches!(find(&errors, &rate(1, 60), false), Finding::NotYet(_)), "one error may be chance");
         assert!(matches!(find(&errors, &rate(30, 60), false), Finding::Said(Verdict::Fail(_))));
-        assert!(matches!(find(&errors, &rate(1, 60), true), Finding::Said(Verdict::Fail(_))), "strict at the end");
+        assert!(
+            matches!(find(&errors, &rate(1, 60), true), Finding::Said(Verdict::Fail(_))),
+            "strict at the end"
+        );
         for quiet in [rate(0, 0), rate(0, 20)] {
             assert!(matches!(find(&errors, &quiet, true), Finding::Said(Verdict::Inconclusive(_))));
         }

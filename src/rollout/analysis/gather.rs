@@ -93,11 +93,18 @@ impl<'a> Gatherer<'a> {
         self.asked.retain(|key| asks.iter().any(|a| self::key(a) == *key));
         for ask in asks.iter().filter(|a| a.ripe && !a.metric.measure.scraped()) {
             if self.asked.insert(key(ask)) {
-                self.running.push(alone(self.platform, self.client.clone(), ask.clone(), target.clone(), now));
+                self.running.push(alone(
+                    self.platform,
+                    self.client.clone(),
+                    ask.clone(),
+                    target.clone(),
+                    now,
+                ));
             }
         }
         let scraped = |a: &&Ask| a.metric.measure.scraped();
-        let open = asks.iter().filter(scraped).any(|a| a.window <= now && !self.opened.contains_key(&a.window));
+        let open =
+            asks.iter().filter(scraped).any(|a| a.window <= now && !self.opened.contains_key(&a.window));
         let ripe = asks.iter().filter(scraped).any(|a| a.ripe);
         if (open || ripe) && !self.scraping {
             self.scraping = true;

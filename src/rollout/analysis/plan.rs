@@ -230,7 +230,10 @@ fn measure(spec: &MetricSpec) -> Result<Measure, Wrong> {
     }
     if let Some(query) = &spec.prometheus {
         let address = spec.address.clone().unwrap_or_default();
-        return Ok(Measure::Prometheus { query: query.clone(), address: address.trim_end_matches('/').into() });
+        return Ok(Measure::Prometheus {
+            query: query.clone(),
+            address: address.trim_end_matches('/').into(),
+        });
     }
     if let Some(web) = &spec.web {
         let headers = web.headers.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
@@ -265,7 +268,11 @@ mod tests {
         assert_eq!(e.patience(), 60_000);
         assert_eq!((p.bounds.min_samples, p.compares()), (1000, true), "a p99 needs 10/(1-0.99) requests");
         assert_eq!((w.interval, w.limits.count), (None, Some(1)), "one measurement");
-        assert_eq!((c.interval, c.limits.failures), (Some(1000), 0), "one failure of a critical metric refuses");
+        assert_eq!(
+            (c.interval, c.limits.failures),
+            (Some(1000), 0),
+            "one failure of a critical metric refuses"
+        );
         assert_eq!(restarts.measure, Measure::Restarts);
         assert_eq!((judging.warm_up, judging.background), (60, true));
     }

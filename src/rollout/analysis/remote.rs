@@ -63,8 +63,9 @@ fn fill(query: &str, target: &Target, slot: Slot) -> String {
 async fn instant(client: &Client, address: &str, query: &str) -> Result<Option<f64>, String> {
     let url = format!("{address}/api/v1/query?query={}", utf8_percent_encode(query, NON_ALPHANUMERIC));
     let answer = get(client, &url, HeaderMap::new()).await?;
-    let body: Value = serde_json::from_slice(&answer.body)
-        .map_err(|_| format!("{} answers {}, and not as Prometheus does", shown(&url), answer.status.as_u16()))?;
+    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| {
+        format!("{} answers {}, and not as Prometheus does", shown(&url), answer.status.as_u16())
+    })?;
     value_of(&body)
 }
 
@@ -84,7 +85,9 @@ fn value_of(body: &Value) -> Result<Option<f64>, String> {
                 return Err(format!("the query finds {} series; aggregate them to one", several.len()));
             }
         },
-        other => return Err(format!("the query answers a {}; one number is needed", other.unwrap_or("riddle"))),
+        other => {
+            return Err(format!("the query answers a {}; one number is needed", other.unwrap_or("riddle")));
+        }
     };
     let Some(text) = pair.and_then(|p| p[1].as_str()) else { return Ok(None) };
     let value: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
@@ -162,14 +165,19 @@ mod tests {
 
     #[test]
     fn answers_of_prometheus() {
-        let vector = |result: Value| json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+        let vector =
+            |result: Value| json!({"status": "success", "data": {"resultType": "vector", "result": result}});
         assert_eq!(value_of(&vector(json!([{"metric": {}, "value": [1.5, "0.25"]}]))), Ok(Some(0.25)));
         assert_eq!(value_of(&vector(json!([]))), Ok(None), "no series is no data, not zero");
         assert_eq!(value_of(&vector(json!([{"value": [1, "NaN"]}]))), Ok(None));
         assert!(value_of(&vector(json!([{"value": [1, "1"]}, {"value": [1, "2"]}]))).is_err());
         let scalar = json!({"status": "success", "data": {"resultType": "scalar", "result": [1, "7"]}});
         assert_eq!(value_of(&scalar), Ok(Some(7.0)));
-        assert!(value_of(&json!({"status": "error", "error": "parse error"})).unwrap_err().contains("parse error"));
+        assert!(
+            value_of(&json!({"status": "error", "error": "parse error"}))
+                .unwrap_err()
+                .contains("parse error")
+        );
     }
 
     #[tokio::test]
@@ -200,7 +208,8 @@ mod tests {
             .respond_with(ResponseTemplate::new(200).set_body_json(json!({"ok": true, "n": 3})))
             .mount(&server)
             .await;
-        let (url, key) = (format!("{}/ok?token=hidden", server.uri()), [("x-key".into(), "hidden".into())].into());
+        let (url, key) =
+            (format!("{}/ok?token=hidden", server.uri()), [("x-key".into(), "hidden".into())].into());
         let seen = web(&client(), &url, &key, Some("$.ok"), &target()).await.unwrap();
         assert_eq!(seen.text.as_deref(), Some("true"));
         let seen = web(&client(), &url, &key, Some("$.n"), &target()).await.unwrap();

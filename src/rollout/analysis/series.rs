@@ -15,7 +15,8 @@ const DURATIONS: [&str; 4] = [
     "http_requests_duration_seconds",
 ];
 const REQUESTS: [&str; 3] = ["http_requests_total", "http_server_requests_total", "http_requests"];
-const STATUSES: [&str; 5] = ["http_response_status_code", "status_code", "code", "status", "http_status_code"];
+const STATUSES: [&str; 5] =
+    ["http_response_status_code", "status_code", "code", "status", "http_status_code"];
 const ROUTES: [&str; 7] = ["http_route", "route", "path", "handler", "uri", "endpoint", "url_path"];
 
 /// Requests so far, or since a reading before.
@@ -104,9 +105,10 @@ pub fn read(text: &str, source: &Source) -> Result<Option<Counts>, String> {
             None => known.iter().map(|k| (*k).to_owned()).collect(),
         };
         names.into_iter().find(|name| {
-            scrape.samples.iter().any(|s| {
-                s.metric.strip_prefix(name.as_str()).is_some_and(|end| ends.contains(&end))
-            })
+            scrape
+                .samples
+                .iter()
+                .any(|s| s.metric.strip_prefix(name.as_str()).is_some_and(|end| ends.contains(&end)))
         })
     };
     let duration = named(&source.duration, &DURATIONS, &["", "_count"]);

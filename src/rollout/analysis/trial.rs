@@ -78,13 +78,8 @@ pub struct Measured {
 
 impl Track {
     pub fn new(metric: &Metric, now: Timestamp, not_before: Timestamp) -> Track {
-        let mut track = Track {
-            metric: metric.name.clone(),
-            tally: Tally::default(),
-            window: now,
-            due: now,
-            last: None,
-        };
+        let mut track =
+            Track { metric: metric.name.clone(), tally: Tally::default(), window: now, due: now, last: None };
         let delay = now + SignedDuration::from_secs(metric.delay as i64);
         track.open(metric, now.max(not_before).max(delay));
         track
@@ -170,7 +165,9 @@ impl Trial {
 
     fn track(&self, name: &str) -> Option<&Track> {
         let of = |tracks: &'_ [Track]| tracks.iter().position(|t| t.metric == name);
-        of(&self.inline).map(|i| &self.inline[i]).or_else(|| of(&self.background).map(|i| &self.background[i]))
+        of(&self.inline)
+            .map(|i| &self.inline[i])
+            .or_else(|| of(&self.background).map(|i| &self.background[i]))
     }
 
     /// The tracks that go on stop: one bad metric stops its siblings.

@@ -29,8 +29,7 @@ impl Agent {
             }
         };
         let asked: Vec<_> = replicas.iter().map(|replica| one(replica, path).boxed()).collect();
-        let answers: Vec<Option<Answer>> =
-            futures::stream::iter(asked).buffered(AT_A_TIME).collect().await;
+        let answers: Vec<Option<Answer>> = futures::stream::iter(asked).buffered(AT_A_TIME).collect().await;
         let answers: Vec<Answer> = answers.into_iter().flatten().collect();
         serde_json::to_value(answers).map_err(|e| Fault::from(anyhow::Error::from(e)))
     }
