@@ -231,6 +231,9 @@ pub(super) async fn rolled(
             seconds: 0.0,
         });
     }
+    for message in platform.preflight(release).await? {
+        host.emit(&Event::Warned { message });
+    }
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
     let mut driver = tell::classified(begun, &platform.place())?;

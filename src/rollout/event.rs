@@ -107,6 +107,10 @@ pub enum Event {
     Waiting {
         holder: String,
     },
+    /// Nothing is wrong yet, but may be.
+    Warned {
+        message: String,
+    },
 }
 
 impl ui::Event for Event {
@@ -131,6 +135,7 @@ impl ui::Event for Event {
             Event::Unreachable { .. } => "unreachable",
             Event::TookOver { .. } => "took-over",
             Event::Waiting { .. } => "waiting",
+            Event::Warned { .. } => "warning",
         }
     }
 
@@ -140,6 +145,7 @@ impl ui::Event for Event {
             | Event::Refused { .. }
             | Event::Failed { .. }
             | Event::Unreachable { .. }
+            | Event::Warned { .. }
             | Event::Ignored { .. } => Level::Warning,
             Event::Clearing { .. } | Event::Draining { .. } => Level::Detail,
             Event::Started { .. }
@@ -204,6 +210,7 @@ impl ui::Event for Event {
             }
             Event::TookOver { holder, epoch } => format!("took over from {holder} (epoch {epoch})"),
             Event::Waiting { holder } => format!("{holder} drives; waiting"),
+            Event::Warned { message } => format!("{} {message}", paint.yellow("warning:")),
         })
     }
 
