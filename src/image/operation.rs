@@ -49,7 +49,7 @@ pub async fn find(ctx: &Ctx, folder: &Path, service: &Service) -> anyhow::Result
     let plan = plan::plan(ctx, folder, service, &BuildOptions::default()).await?;
     let credentials = Arc::new(Credentials::load(&ctx.settings.env)?);
     let registries = Registries::new(&ctx.settings.env, credentials)?;
-    let digest = registries.digest(&plan.image, &plan.input_tag()).await?;
+    let digest = registries.digest_if_any(&plan.image, &plan.input_tag()).await?;
     Ok(Found {
         reference: format!("{}:{}", plan.image.repository, plan.tag),
         pinned: digest.map(|digest| format!("{}@{digest}", plan.image.repository)),
