@@ -112,6 +112,7 @@ impl Stage<'_> {
         let new =
             ["new", NAME, "--template", template, "--defaults", "--set", &set, "--into", &into, "--no-git"];
         self.expect(0, &new, &self.into).await?;
+        shorten_delays(&folder)?;
 
         self.say("2. Its first version, on this machine: three processes behind a weighted proxy");
         self.expect(0, &["deploy"], &folder).await?;
@@ -185,6 +186,17 @@ impl Stage<'_> {
             .into()),
         }
     }
+}
+
+/// A tour does not wait the half minute that an old version is usually kept at hand.
+fn shorten_delays(folder: &Path) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let file = folder.join(crate::service::FILE);
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&file)
+        .and_then(|mut open| open.write_all(b"rollout: {scaleDownDelay: 5s, abortDelay: 5s}\n"))
+        .with_context(|| format!("write {}", file.display()))
 }
 
 /// Sets one variable in the `config:` line of the demo's msctl.yaml, as a person would with an editor.

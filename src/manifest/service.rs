@@ -9,7 +9,14 @@ use crate::service::Service;
 
 pub(super) fn public(service: &Service, live: Slot) -> Value {
     let selector = json!({names::NAME: service.service, names::SLOT: live.name()});
-    let spec = json!({"selector": selector, "ports": [port()]});
+    let mut ports = vec![port()];
+    if service.port != names::SERVICE_PORT {
+        // The declared port too, so that an address that works locally works in the cluster.
+        ports.push(json!({
+            "name": "declared", "port": service.port, "targetPort": names::PORT_NAME, "protocol": "TCP",
+        }));
+    }
+    let spec = json!({"selector": selector, "ports": ports});
     object(Kind::Service, service, &service.service, json!({"spec": spec}))
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Event, Frame, view};
 use crate::context::Ctx;
-use crate::ui::Live;
+use crate::ui::{self, Level, Live};
 
 #[async_trait]
 pub trait Host: Send + Sync {
@@ -76,7 +76,11 @@ impl Host for Process<'_> {
         self.ctx.ui.options.interactive
     }
     fn emit(&self, event: &Event) {
-        self.ctx.ui.emit(event);
+        // The live view tells the story itself; what must outlast it is still printed above it.
+        let viewed = self.live.lock().is_ok_and(|live| live.is_some());
+        if !viewed || ui::Event::level(event) > Level::Info {
+            self.ctx.ui.emit(event);
+        }
     }
     fn frame(&self, frame: &Frame) {
         if let Ok(live) = self.live.lock()
