@@ -214,7 +214,7 @@ fn image(facts: &Facts<'_>, pod: &Value, container: &Value, reason: &str, messag
     // Older kubelets say only "Back-off pulling image" while they wait; the event still has the cause.
     let event = || {
         let failed = |e: &&&Value| e["reason"] == "Failed" && text(&e["message"]).contains("pull");
-        latest(events_of(facts, pod).filter(|e| failed(&e)))
+        latest(events_of(facts, pod).filter(|e| failed(e)))
     };
     let told = if message.starts_with("Back-off") && !message.contains("ErrImagePull:") {
         event().map_or(message, |e| text(&e["message"]))

@@ -115,8 +115,7 @@ impl Turn<'_> {
             self.wake(previous.until);
             return false;
         }
-        if !self.pointed_at(previous.slot) && !rollout.held.as_ref().is_some_and(|h| h.reason == "contested")
-        {
+        if !self.pointed_at(previous.slot) && rollout.held.as_ref().is_none_or(|h| h.reason != "contested") {
             self.drained(previous.slot);
         }
         false

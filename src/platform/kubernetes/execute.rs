@@ -33,13 +33,19 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
             let name = names::slot(service, *slot);
             let operation = json!({"op": "replace", "path": "/spec/replicas", "value": replicas});
             let written = patch(cluster, DEPLOYMENT, &name, epoch, operation).await?;
-            remember(kubernetes, |w| Ok(w.deployments.written(typed(written)?)))
+            remember(kubernetes, |w| {
+                w.deployments.written(typed(written)?);
+                Ok(())
+            })
         }
         Effect::Select(selection) => {
             let selector = selector(service, *selection);
             let operation = json!({"op": "replace", "path": "/spec/selector", "value": selector});
             let written = patch(cluster, SERVICE, service, epoch, operation).await?;
-            remember(kubernetes, |w| Ok(w.services.written(typed(written)?)))
+            remember(kubernetes, |w| {
+                w.services.written(typed(written)?);
+                Ok(())
+            })
         }
         Effect::Route(routing) => {
             let api = fence::api(cluster, ROUTE.0, ROUTE.1, ROUTE.2);

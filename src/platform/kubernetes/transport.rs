@@ -115,7 +115,7 @@ impl Inner {
         let nature = Nature::of(&request);
         let (started, mut attempt, mut renewed) = (Instant::now(), 0, false);
         loop {
-            let session = self.sessions.current().await.map_err(|e| Lost::Credentials(e))?;
+            let session = self.sessions.current().await.map_err(Lost::Credentials)?;
             let copy = clone(&request);
             let result =
                 self.once(&session, copy.unwrap_or_else(|| Request::new(Body::empty())), &nature).await;
@@ -123,7 +123,7 @@ impl Inner {
                 Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
                     let again = self.sessions.renew(&session).await;
-                    if again.map_err(|e| Lost::Credentials(e))? {
+                    if again.map_err(Lost::Credentials)? {
                         continue;
                     }
                     None
@@ -162,7 +162,7 @@ impl Inner {
         nature: &Nature,
     ) -> Result<Response<Limited>, Lost> {
         let address = self.sessions.address();
-        session.prepare(&mut request).map_err(|e| Lost::Credentials(e))?;
+        session.prepare(&mut request).map_err(Lost::Credentials)?;
         let line = format!("{} {}", request.method(), request.uri());
         let sent = Instant::now();
         let before = self.clock.local();

@@ -120,12 +120,12 @@ mod tests {
             probe: None,
         };
         let (me, dead) = (Birth::me(), Birth { pid: 1, start: u64::MAX });
-        let mut record = Record::default();
-        record.replicas = vec![
+        let replicas = vec![
             replica("lives", Phase::Running { birth: me, port: 1 }),
             replica("died", Phase::Running { birth: dead, port: 2 }),
             replica("gone", Phase::Stopping { birth: Some(dead), port: 3 }),
         ];
+        let mut record = Record { replicas, ..Record::default() };
         revise(&mut record, Timestamp::UNIX_EPOCH);
         let names: Vec<_> =
             record.replicas.iter().map(|r| (r.name.as_str(), r.phase == Phase::Waiting)).collect();

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn rolling_moves_within_surge_and_unavailable() {
         // replicas, surge, unavailable, picture → start, stopped
-        let table: &[(u32, u32, u32, &str, u32, &[&str])] = &[
+        type Row = (u32, u32, u32, &'static str, u32, &'static [&'static str]);
+        let table: &[Row] = &[
             (3, 1, 0, "", 3, &[]),
             (3, 1, 0, "NNN", 0, &[]),
             (3, 1, 0, "OOO", 1, &[]),

@@ -47,7 +47,7 @@ pub async fn forward(proxy: Arc<Proxy>, peer: SocketAddr, request: Request<Incom
         proxy.counters(rules.routing.candidate).mirrored();
         tokio::spawn(mirror(endpoint.clone(), out.again()));
     }
-    let answer = out.to_one_of(&table.candidates(slot)).await;
+    let answer = out.reach_one_of(&table.candidates(slot)).await;
     let (response, served) = match answer {
         Answer::Of(endpoint, response) => (*response, endpoint.slot),
         Answer::Lost(endpoint) => (
@@ -128,7 +128,7 @@ impl Outgoing {
         Request::from_parts(self.head.clone(), empty)
     }
 
-    async fn to_one_of(mut self, endpoints: &[Arc<Endpoint>]) -> Answer {
+    async fn reach_one_of(mut self, endpoints: &[Arc<Endpoint>]) -> Answer {
         let repeatable = self.repeatable();
         let mut request = self.again();
         if let Some(body) = self.body.take() {

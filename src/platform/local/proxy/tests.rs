@@ -1,3 +1,5 @@
+//! The proxy as its users meet it: splits, matches, mirrors, refused and slow backends.
+
 use super::*;
 use std::time::{Duration, Instant};
 
