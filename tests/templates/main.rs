@@ -98,13 +98,14 @@ fn trace_and_logs(service: &Service) {
 /// The drill: SIGTERM while a request is under way.
 fn drains(service: &Service) {
     let upstream = Upstream::start();
-    let mut running = service.start(&[("UPSTREAM_URL", upstream.url.as_str())]);
+    // Longer than the default, so that a busy machine still sees what happens in between.
+    let mut running = service.start(&[("UPSTREAM_URL", upstream.url.as_str()), ("DRAIN_DELAY", "4s")]);
     upstream.slow_down(Duration::from_millis(1500));
     let address = running.address();
     let slow = std::thread::spawn(move || get(&address, "/").status);
     upstream.await_slow_call();
     running.terminate();
-    let deadline = Instant::now() + Duration::from_millis(900);
+    let deadline = Instant::now() + Duration::from_millis(1200);
     while running.get("/health/ready").status != 503 {
         assert!(Instant::now() < deadline, "still ready");
     }
