@@ -14,15 +14,15 @@ use msctl::settings::{Env, Settings};
 use crate::harness::{BUSYBOX, Lab, Namespace, V1, V2};
 
 /// A service of a namespace as one msctl process sees it.
-struct Site {
+pub struct Site {
     ctx: Ctx,
     folder: PathBuf,
     service: Service,
-    platform: Arc<dyn Platform>,
+    pub platform: Arc<dyn Platform>,
 }
 
 impl Site {
-    fn new(ns: &Namespace, extra: &str) -> Site {
+    pub fn new(ns: &Namespace, extra: &str) -> Site {
         let folder = ns.service("orders", extra);
         let path = folder.display().to_string();
         let args: Vec<_> = ["msctl", "-C", &path, "-e", "lab", "status"].iter().map(Into::into).collect();
@@ -37,7 +37,7 @@ impl Site {
         Site { ctx, folder, service, platform }
     }
 
-    fn run<F: Future>(&self, future: F) -> F::Output {
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
         self.ctx.block_on(future).unwrap()
     }
 
@@ -51,7 +51,7 @@ impl Site {
     }
 
     /// Revision `revision` stored, and the service's shared objects made.
-    async fn install(&self, revision: u32, image: &str, epoch: u64) -> Template {
+    pub async fn install(&self, revision: u32, image: &str, epoch: u64) -> Template {
         let release = self.release(image);
         let template = self.platform.template(&self.ctx, &release).await.unwrap();
         self.platform.put_template(revision, &template).await.unwrap();
@@ -59,16 +59,16 @@ impl Site {
         template
     }
 
-    async fn apply(&self, slot: Slot, revision: u32, epoch: u64) {
+    pub async fn apply(&self, slot: Slot, revision: u32, epoch: u64) {
         self.platform.execute(&Effect::Apply { slot, revision }, epoch).await.unwrap();
     }
 
-    async fn scale(&self, slot: Slot, replicas: u32, epoch: u64) {
+    pub async fn scale(&self, slot: Slot, replicas: u32, epoch: u64) {
         self.platform.execute(&Effect::Scale { slot, replicas }, epoch).await.unwrap();
     }
 
     /// Observes at every change until `done`; panics with the last observation after so many seconds.
-    async fn until(&self, seconds: u64, what: &str, done: impl Fn(&Observation) -> bool) -> Observation {
+    pub async fn until(&self, seconds: u64, what: &str, done: impl Fn(&Observation) -> bool) -> Observation {
         let end = Instant::now() + Duration::from_secs(seconds);
         loop {
             let seen = self.platform.observe().await.unwrap();
@@ -83,7 +83,7 @@ impl Site {
     }
 }
 
-fn of(seen: &Observation, slot: Slot) -> SlotObservation {
+pub fn of(seen: &Observation, slot: Slot) -> SlotObservation {
     seen.slots.get(&slot).cloned().unwrap_or_default()
 }
 

@@ -112,7 +112,7 @@ impl Problems {
 }
 
 /// Not ready, or a container of it has ended before.
-fn is_sick(pod: &Pod) -> bool {
+pub fn is_sick(pod: &Pod) -> bool {
     let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
     let restarted = statuses.into_iter().flatten().any(|c| c.restart_count > 0);
     restarted || ready_since(pod).is_none()

@@ -20,6 +20,7 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 
 use super::client::Cluster;
+use super::problems::is_sick;
 use super::store::Store;
 use super::{fence, lease, state};
 use crate::manifest::names;
@@ -28,7 +29,7 @@ use crate::platform::{Error, Result};
 /// How long the first lists may take, all together.
 const FIRST: Duration = Duration::from_secs(30);
 /// Bounds what is decoded at once.
-const PAGE: u32 = 200;
+const PAGE: u32 = 100;
 
 pub struct Watches {
     pub deployments: Arc<Store<Deployment>>,
@@ -226,6 +227,18 @@ fn strip_pod(pod: &mut Pod) {
             ..Default::default()
         };
         *spec = kept;
+    }
+    if !is_sick(pod) {
+        // Of a thousand pods nearly all are well; only of the others somebody asks why.
+        pod.spec = None;
+        if let Some(conditions) = pod.status.as_mut().and_then(|s| s.conditions.as_mut()) {
+            conditions.retain(|c| c.type_ == "Ready");
+            conditions.shrink_to_fit();
+        }
+        for container in pod.status.iter_mut().flat_map(|s| s.container_statuses.iter_mut().flatten()) {
+            container.state = None;
+            container.last_state = None;
+        }
     }
     if let Some(status) = &mut pod.status {
         status.host_ips = None;
