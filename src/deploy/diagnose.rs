@@ -221,7 +221,7 @@ fn image(facts: &Facts<'_>, pod: &Value, container: &Value, reason: &str, messag
     } else {
         message
     };
-    let told = plain(told);
+    let told = unwrapped(told);
     // What the registry refuses stays refused; a registry that does not answer may come back.
     let lasting =
         ["not found", "unknown", "denied", "unauthorized", "authorization", "forbidden", "no basic auth"]
@@ -239,6 +239,18 @@ fn plain(message: &str) -> String {
         text = rest;
     }
     text.trim().to_owned()
+}
+
+/// What the registry said, without the puller's repetitions of the name.
+fn unwrapped(message: &str) -> String {
+    let mut text = plain(message);
+    for wrap in ["failed to pull and unpack image \"", "failed to resolve reference \""] {
+        let inner = text.split_once(wrap).and_then(|(_, rest)| rest.split_once("\": ")).map(|(_, rest)| rest);
+        if let Some(inner) = inner {
+            text = inner.to_owned();
+        }
+    }
+    text
 }
 
 fn exited(facts: &Facts<'_>, pod: &Value, container: &Value, end: &Value) -> Found {
@@ -396,7 +408,7 @@ mod tests {
             (
                 container(waiting("ErrImagePull", missing), none.clone(), 0),
                 "image-pull",
-                "failed to pull",
+                "reg/orders@sha256:1: not found",
                 true,
             ),
             (

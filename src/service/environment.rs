@@ -140,7 +140,7 @@ mod tests {
 
     const FILE: &str = r#"
 service: orders
-config: {LOG_LEVEL: info, N: 3}
+config: {LOG_LEVEL: info, N: 3, OLD: on}
 rollout: {strategy: canary, surge: 50%, steps: [{weight: 10}, {scale: match}, {pause: {}}, {pause: 2m}]}
 environments:
   local: {platform: local}
@@ -159,7 +159,7 @@ environments:
         assert_eq!(prod.rollout.surge.to_string(), "50%");
         assert_eq!(prod.rollout.steps.len(), 4);
         assert_eq!(prod.config["LOG_LEVEL"].0, "warn");
-        assert_eq!(prod.config["N"].0, "3");
+        assert_eq!((prod.config["N"].0.as_str(), prod.config["OLD"].0.as_str()), ("3", "on"));
         assert!(service.environments["prod"].target.protected);
     }
 

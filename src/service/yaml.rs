@@ -12,7 +12,9 @@ use crate::error::{Failure, Location, did_you_mean};
 /// Exit code 2 with line, column and, for an unknown key, the key that was probably meant.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> anyhow::Result<T> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    serde_yaml::from_str(text).map_err(|error| explain(&error, file).into())
+    // `on`, `yes` and `y` are texts here, as in YAML 1.2: a variable LOG: on must not become "true".
+    let options = serde_yaml::options! { strict_booleans: true };
+    serde_yaml::from_str_with_options(text, options).map_err(|error| explain(&error, file).into())
 }
 
 fn explain(error: &serde_yaml::Error, file: &Path) -> Failure {

@@ -4,6 +4,7 @@
 
 mod build;
 mod cluster;
+mod deploy;
 mod doctor;
 mod generated;
 mod install;

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod build;
+mod deploy;
 mod harness;
 mod kubernetes;
 mod load;

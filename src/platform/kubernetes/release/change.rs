@@ -5,6 +5,7 @@ use similar::TextDiff;
 
 use super::live::Live;
 use super::{Site, api, compare, write};
+use crate::error::{self, Failure};
 use crate::manifest::{self, Kind, inert, kind_of, name_of, names};
 use crate::platform::{Action, Change, Error, Release};
 
@@ -93,8 +94,12 @@ pub async fn refuse_foreign(site: &Site, planned: &[Planned]) -> Result<(), Erro
 /// The error for an object of ours that someone else made.
 pub fn foreign(found: Option<&Value>, wanted: &Value) -> Error {
     let managers = found.and_then(|f| f["metadata"]["managedFields"].as_array());
-    let first = managers.and_then(|m| m.first()).and_then(|m| m["manager"].as_str());
-    Error::Owned { object: write::label(wanted), manager: first.unwrap_or("someone else").to_owned() }
+    let maker = managers.and_then(|m| m.first()).and_then(|m| m["manager"].as_str());
+    let maker = maker.map(|m| format!(" (by {m})")).unwrap_or_default();
+    let object = write::label(wanted);
+    let text = format!("{object} is there already, and msctl did not make it{maker}");
+    let hint = format!("rename the service, or delete {object} if nothing needs it, then deploy again");
+    Error::Other(Failure::new(error::Kind::Held, "foreign", text).object(object).hint(hint).into())
 }
 
 /// The change as people see it, by a dry run on the server.
