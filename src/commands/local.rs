@@ -6,7 +6,6 @@ use crate::cli;
 use crate::context::Ctx;
 use crate::platform::local::Client;
 use crate::platform::local::api::{AgentStatus, ServiceStatus, SlotStatus};
-use crate::platform::local::places::remove;
 use crate::ui::{Paint, View};
 
 pub fn run(ctx: &Ctx, command: &cli::Local) -> anyhow::Result<u8> {
@@ -35,7 +34,7 @@ async fn down(ctx: &Ctx, client: &Client) -> anyhow::Result<Down> {
         stopped = status.services.into_iter().map(|s| s.service).collect();
         task.done(format!("stopped {} service(s) and the agent", stopped.len()));
     }
-    remove(&client.places.state)?;
+    client.places.remove_all()?;
     Ok(Down { stopped })
 }
 

@@ -7,7 +7,7 @@
 mod builder;
 mod context;
 mod credentials;
-mod dockerignore;
+pub mod dockerignore;
 mod engine;
 mod filesync;
 mod git;

@@ -582,3 +582,53 @@ fn delete_prune_and_logs() {
     });
     assert!(place.processes().is_empty());
 }
+
+#[test]
+fn a_terminated_agent_stops_its_services_and_the_next_starts_them_again() {
+    let mut place = Place::running();
+    place.drive(|driver| async move { driver.live(1).await });
+    let mut agent = place.agent.take().unwrap();
+    let before = place.processes();
+    Command::new("kill").arg(agent.id().to_string()).status().unwrap();
+    assert!(agent.wait().unwrap().success());
+    assert!(place.processes().is_empty() && !place.socket().exists());
+    assert_eq!(place.local("status").code, 0);
+    eventually("it serves again", || get(place.port, "/").is_ok_and(|a| a.0 == 200));
+    assert_ne!(place.processes(), before);
+}
+
+#[test]
+fn an_agent_of_another_protocol_is_not_driven() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.state()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(place.socket()).unwrap();
+    let state = place.state().display().to_string();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).unwrap();
+        let info = format!(
+            r#"{{"protocol":99,"version":"9.0.0","pid":1,"state":"{state}","started":"2026-01-01T00:00:00Z","services":["shop"]}}"#
+        );
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{info}", info.len()).unwrap();
+    });
+    place.drive(|driver| async move {
+        let error = driver.platform.observe().await.unwrap_err();
+        let report = msctl::error::report(&error.into());
+        assert_eq!((report.code, report.reason.as_str()), (1, "agent-version"));
+        assert!(
+            report.message.contains("9.0.0") && report.hints[0].contains("msctl local down"),
+            "{report:?}"
+        );
+    });
+    answering.join().unwrap();
+}
+
+#[test]
+fn one_agent_per_user() {
+    let place = Place::running();
+    let state = place.state().display().to_string();
+    let second = place.home.run(&["agent", &state]);
+    assert!(second.code == 0 && second.stderr.contains("another agent runs already"), "{second:#?}");
+    assert_eq!(place.local("status").json()["agent"]["pid"], place.agent.as_ref().unwrap().id());
+}

@@ -95,6 +95,17 @@ impl Places {
         ]
     }
 
+    /// Removes all of it, and the folders around it that held nothing else.
+    pub fn remove_all(&self) -> anyhow::Result<()> {
+        remove(&self.socket)?;
+        remove(&self.state)?;
+        for folder in [self.state.parent(), self.socket.parent()].into_iter().flatten() {
+            // Something else lives there, then: it stays.
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(())
+    }
+
     /// Whether any service was ever installed and not taken down.
     pub fn in_use(&self) -> bool {
         fs::read_dir(self.services()).is_ok_and(|mut entries| entries.next().is_some())

@@ -9,6 +9,9 @@ use anyhow::Context as _;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use sha2::{Digest, Sha256};
 
+use crate::error::{Failure, Location};
+use crate::image::dockerignore::{Above, Ignore};
+
 /// msctl.yaml says how a version runs, not what it is: a changed value there builds nothing anew.
 const NEVER: [&str; 3] = [".git", ".msctl", "msctl.yaml"];
 
@@ -23,8 +26,8 @@ impl Sources {
     pub fn of(root: &Path) -> anyhow::Result<Self> {
         let ignored = Ignored::of(root)?;
         let mut files = Vec::new();
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
+        let mut folders = vec![(PathBuf::new(), Above::default())];
+        while let Some((folder, above)) = folders.pop() {
             let entries = fs::read_dir(root.join(&folder))
                 .with_context(|| format!("read {}", root.join(&folder).display()))?;
             for entry in entries {
@@ -33,12 +36,14 @@ impl Sources {
                 let kind = entry.file_type().with_context(|| format!("look at {}", path.display()))?;
                 let top = folder.as_os_str().is_empty();
                 let never = top && NEVER.iter().any(|n| path.as_os_str() == *n);
-                if never || (ignored.path(&path, kind.is_dir()) && !(kind.is_dir() && ignored.exceptions)) {
+                let (out, closed) = ignored.path(&path, kind.is_dir(), &above);
+                if never || closed {
                     continue;
                 }
                 if kind.is_dir() {
-                    folders.push(path);
-                } else if kind.is_file() || kind.is_symlink() {
+                    let below = ignored.below(&path, &above);
+                    folders.push((path, below));
+                } else if !out && (kind.is_file() || kind.is_symlink()) {
                     files.push(path);
                 }
             }
@@ -94,9 +99,10 @@ impl Sources {
     }
 }
 
-struct Ignored {
-    rules: Gitignore,
-    exceptions: bool,
+/// What is left out: as Docker reads .dockerignore, else as git reads .gitignore.
+enum Ignored {
+    Docker(Ignore),
+    Git(Box<Gitignore>),
 }
 
 impl Ignored {
@@ -106,37 +112,42 @@ impl Ignored {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).with_context(|| format!("read {}", root.join(name).display())),
         };
-        let text = match read(".dockerignore")? {
-            Some(text) => text.lines().map(rooted).collect::<Vec<_>>().join("\n"),
-            None => read(".gitignore")?.unwrap_or_default(),
-        };
-        let mut builder = GitignoreBuilder::new(root);
-        for line in text.lines() {
-            builder
-                .add_line(None, line)
-                .with_context(|| format!("understand {line:?} of the ignore file"))?;
+        if let Some(text) = read(".dockerignore")? {
+            return Ignore::parse(&text).map(Ignored::Docker).map_err(|bad| {
+                let file = root.join(".dockerignore").display().to_string();
+                let at = Location { file, line: bad.line as u64, column: 1 };
+                Failure::usage("bad-pattern", format!("{:?} is not a pattern", bad.pattern)).at(at).into()
+            });
         }
-        let rules = builder.build().context("understand the ignore file")?;
-        Ok(Ignored { exceptions: rules.num_whitelists() > 0, rules })
+        let mut builder = GitignoreBuilder::new(root);
+        for line in read(".gitignore")?.unwrap_or_default().lines() {
+            builder.add_line(None, line).with_context(|| format!("understand {line:?} of .gitignore"))?;
+        }
+        let rules = builder.build().context("understand .gitignore")?;
+        Ok(Ignored::Git(Box::new(rules)))
     }
 
-    fn path(&self, path: &Path, folder: bool) -> bool {
-        self.rules.matched_path_or_any_parents(path, folder).is_ignore()
+    /// Whether `path` itself is left out, and whether a folder of that name is not even entered.
+    fn path(&self, path: &Path, folder: bool, above: &Above) -> (bool, bool) {
+        match self {
+            Ignored::Docker(rules) => {
+                let path = path.to_string_lossy();
+                let out = rules.excludes(&path, above);
+                (out, out && !rules.may_return_below(&path))
+            }
+            Ignored::Git(rules) => {
+                let out = rules.matched(path, folder).is_ignore();
+                (out, out)
+            }
+        }
     }
-}
 
-/// Patterns of .dockerignore start at the root, those of .gitignore anywhere.
-fn rooted(line: &str) -> String {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return String::new();
+    fn below(&self, path: &Path, above: &Above) -> Above {
+        match self {
+            Ignored::Docker(rules) => rules.folder(&path.to_string_lossy(), above),
+            Ignored::Git(_) => Above::default(),
+        }
     }
-    let (not, pattern) = match line.strip_prefix('!') {
-        Some(rest) => ("!", rest.trim()),
-        None => ("", line),
-    };
-    let pattern = pattern.trim_start_matches("./").trim_start_matches('/').trim_end_matches('/');
-    format!("{not}/{pattern}")
 }
 
 #[cfg(test)]
@@ -172,6 +183,14 @@ mod tests {
             ("target/x", ""),
         ]);
         assert_eq!(names(&dir), [".dockerignore", "docs/keep.md", "src/main.rs", "src/target/x"]);
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named_with_its_line() {
+        let dir = tree(&[(".dockerignore", "ok\n[\n")]);
+        let error = Sources::of(dir.path()).err().expect("refused");
+        let report = crate::error::report(&error);
+        assert_eq!((report.code, report.location.map(|l| l.line)), (2, Some(2)));
     }
 
     #[test]

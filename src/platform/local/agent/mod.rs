@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -30,6 +30,9 @@ use super::process::Birth;
 use crate::ui::Ui;
 use entry::Entry;
 pub use logs::Line as LogLineWire;
+
+/// An agent with nothing to run goes after so long; the next command starts one.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// Everything the agent holds. One lock; it is never held across an await.
 pub struct Agent {
@@ -50,12 +53,13 @@ pub async fn run(places: Places, ui: Ui, interrupt: CancellationToken) -> anyhow
     let _ = rustix::process::setsid();
     private_folder(&places.state)?;
     let lock_path = places.lock();
-    let mut lock =
-        std::fs::File::create(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
+    let open = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&lock_path);
+    let mut lock = open.with_context(|| format!("open {}", lock_path.display()))?;
     if lock.try_lock().is_err() {
         ui.note("another agent runs already");
         return Ok(());
     }
+    lock.set_len(0).with_context(|| format!("write {}", lock_path.display()))?;
     let me = Birth::me();
     writeln!(lock, "{} {}", me.pid, me.start).with_context(|| format!("write {}", lock_path.display()))?;
     let agent = Arc::new(Agent {
@@ -79,7 +83,7 @@ pub async fn run(places: Places, ui: Ui, interrupt: CancellationToken) -> anyhow
     serving.abort();
     remove(&agent.places.socket)?;
     if agent.downed.load(Ordering::Acquire) {
-        remove(&agent.places.state)?;
+        agent.places.remove_all()?;
     }
     agent.say("ended");
     drop(lock);
@@ -89,10 +93,16 @@ pub async fn run(places: Places, ui: Ui, interrupt: CancellationToken) -> anyhow
 /// What changes by time alone, and ports that could not be opened yet.
 async fn tick(agent: Arc<Agent>) {
     let mut interval = tokio::time::interval(Duration::from_millis(250));
+    let mut busy = Instant::now();
     loop {
         interval.tick().await;
         let now = Timestamp::now();
         let mut services = agent.lock();
+        if !services.is_empty() {
+            busy = Instant::now();
+        } else if busy.elapsed() > IDLE {
+            agent.stop.cancel();
+        }
         for entry in services.values_mut() {
             entry.reopen();
             if entry.record.ripening(now) {
