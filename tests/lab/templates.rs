@@ -1,10 +1,11 @@
 //! The embedded templates' images on a real node: built by msctl, admitted under Pod Security *restricted* with a
-//! read-only disk and no capability, and drained by the kubelet.
+//! read-only disk and no capability, drained by the kubelet, and replaced by msctl under load without a failed answer.
 
 use serde_json::Value;
 use std::time::Duration;
 
 use crate::harness::{Lab, Namespace, until};
+use crate::load::Load;
 
 fn pod(name: &str, image: &str) -> String {
     format!(
@@ -36,7 +37,8 @@ fn runs_restricted(template: &str) {
     let name = format!("made-by-{template}");
     let ns = Lab::get().namespace(&name, true);
     // A repository of its own: equal inputs of an earlier run would be found built, from another commit.
-    let registry = format!("registry=localhost:5000/{}", ns.name);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let registry = format!("registry=localhost:5000/{}-{now}", ns.name);
     ns.msctl(&["new", &name, "--template", template, "--defaults", "--set", &registry]).run().ok();
     let build = ns.msctl(&["build", "--push", "-o", "json"]).dir(ns.home.path().join(&name));
     let built = build.limit(Duration::from_secs(900)).run().ok().json();
@@ -65,6 +67,27 @@ fn runs_restricted(template: &str) {
         (status == 503 && body.contains("draining")).then_some(())
     });
     assert_eq!(get(&ns, &address, "/").0, 200, "still served while it drains");
+    replaced_under_load(&ns, &name);
+}
+
+/// Deployed as it was generated, then with another GREETING.
+fn replaced_under_load(ns: &Namespace, name: &str) {
+    let dir = ns.home.path().join(name);
+    let deploy = || ns.msctl(&["deploy", "--no-input"]).dir(&dir).run().ok();
+    deploy();
+    let url = ns.url(name);
+    let load = Load::new(&url).rate(40).start();
+    let file = dir.join("msctl.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("GREETING: Hello"), "{text}");
+    std::fs::write(&file, text.replace("GREETING: Hello", "GREETING: Ahoy")).unwrap();
+    deploy();
+    until(60, "the new greeting everywhere", || {
+        let body = || ns.lab.command("curl").args(["-s", "-m", "2", &url]).output().unwrap().stdout;
+        (0..12).all(|_| String::from_utf8_lossy(&body()).contains("Ahoy")).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(8)); // the old pods wait five seconds, then drain
+    load.stop().none_failed();
 }
 
 #[test]
