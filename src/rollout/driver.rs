@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::analysis::{Ask, Gatherer, Measured, Target};
 use super::host::Host;
 use super::lock::{self, Patience};
 use super::state::State;
@@ -73,6 +74,8 @@ pub struct Driver<'a> {
     told: BTreeSet<(String, String)>,
     recent: VecDeque<(jiff::Timestamp, String)>,
     wake_at: Option<jiff::Timestamp>,
+    gatherer: Gatherer<'a>,
+    measured: Vec<Measured>,
 }
 
 enum Turned {
@@ -106,6 +109,8 @@ impl<'a> Driver<'a> {
             told: BTreeSet::new(),
             recent: VecDeque::new(),
             wake_at: None,
+            gatherer: Gatherer::new(platform, host.client()),
+            measured: Vec::new(),
         };
         match driver.take_over(held.taken_from, held.fresh).await {
             Ok(()) => Ok(driver),
@@ -203,6 +208,7 @@ impl<'a> Driver<'a> {
                     self.release().await;
                     return Err(error);
                 }
+                () = self.gatherer.finished() => {}
                 () = self.platform.changed(), if calm => {}
                 () = self.host.sleep(wait) => {}
             }
@@ -236,6 +242,8 @@ impl<'a> Driver<'a> {
             self.reload().await?;
         }
         let mut state = self.state.clone();
+        self.measured.extend(self.gatherer.take());
+        state.memo.measured = self.measured.clone();
         let mut events = Vec::new();
         let now = self.seen.time;
         for intent in std::mem::take(&mut state.intents) {
@@ -255,6 +263,8 @@ impl<'a> Driver<'a> {
         } else {
             self.state = decision.state;
         }
+        self.measured.clear();
+        self.gather(decision.asks);
         self.wake_at = decision.wake_at;
         events.into_iter().for_each(|event| self.tell(event));
         self.tell_changes(&before);
@@ -267,6 +277,21 @@ impl<'a> Driver<'a> {
             self.platform.execute(effect, self.state.epoch).await?;
         }
         Ok(if decision.effects.is_empty() || repeated { Turned::Wait } else { Turned::Again })
+    }
+
+    /// Has the wanted measurements made, beside the loop.
+    fn gather(&mut self, asks: Vec<Ask>) {
+        let Some(rollout) = &self.state.rollout else { return };
+        let candidate = self.state.idle();
+        let target = Target {
+            service: self.service.to_owned(),
+            namespace: self.platform.namespace(),
+            candidate,
+            live: candidate.other(),
+            revision: rollout.revision,
+            live_revision: self.state.live.map_or(0, |l| l.revision),
+        };
+        self.gatherer.want(asks, &rollout.plan.judging.source, target, self.seen.time);
     }
 
     async fn reload(&mut self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::analysis::Verdict;
 use super::{Cause, Slot};
 use crate::ui::{self, Level, Paint};
 
@@ -65,6 +66,15 @@ pub enum Event {
         terminal: bool,
         log: Vec<String>,
     },
+    /// A measurement that counted.
+    Measured {
+        metric: String,
+        /// pass, fail, inconclusive or error.
+        verdict: String,
+        value: Option<String>,
+        samples: u64,
+        message: String,
+    },
     /// Going back.
     Refused {
         revision: u32,
@@ -113,6 +123,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    pub fn measured(metric: String, verdict: &Verdict, value: Option<f64>, samples: u64) -> Event {
+        let (verdict, message) = match verdict {
+            Verdict::Pass => ("pass", String::new()),
+            Verdict::Fail(why) => ("fail", why.clone()),
+            Verdict::Inconclusive(why) => ("inconclusive", why.clone()),
+            Verdict::Error(why) => ("error", why.clone()),
+        };
+        let value = value.map(super::analysis::show);
+        Event::Measured { metric, verdict: verdict.into(), value, samples, message }
+    }
+}
+
 impl ui::Event for Event {
     fn kind(&self) -> &'static str {
         match self {
@@ -126,6 +149,7 @@ impl ui::Event for Event {
             Event::Obeyed { .. } => "obeyed",
             Event::Ignored { .. } => "ignored",
             Event::Problem { .. } => "problem",
+            Event::Measured { .. } => "measured",
             Event::Refused { .. } => "refused",
             Event::Healthy { .. } => "healthy",
             Event::Aborted { .. } => "aborted",
@@ -147,11 +171,13 @@ impl ui::Event for Event {
             | Event::Unreachable { .. }
             | Event::Warned { .. }
             | Event::Ignored { .. } => Level::Warning,
+            Event::Measured { verdict, .. } if verdict == "pass" => Level::Detail,
             Event::Clearing { .. } | Event::Draining { .. } => Level::Detail,
             Event::Started { .. }
             | Event::Step { .. }
             | Event::Weight { .. }
             | Event::Pods { .. }
+            | Event::Measured { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::Obeyed { .. }
@@ -189,6 +215,12 @@ impl ui::Event for Event {
                     text += &format!("\n  {} {line}", paint.dim("|"));
                 }
                 text
+            }
+            Event::Measured { metric, verdict, value, samples, message } => {
+                let value = value.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+                let samples = if *samples > 0 { format!(", {samples} requests") } else { String::new() };
+                let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+                format!("metric {metric}{value}: {verdict}{message}{samples}")
             }
             Event::Refused { revision, cause } => {
                 format!("{} revision {revision}: {}; taking it back", paint.red("refused:"), cause.message)

@@ -1,13 +1,14 @@
 //! What the driver needs of the machine it runs on: clocks, sleep, interrupts, a name, and where to tell.
 //! A trait, so that the same driver runs in the simulation.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{Event, Frame, view};
 use crate::context::Ctx;
+use crate::image::http::Client;
 use crate::ui::{self, Level, Live};
 
 #[async_trait]
@@ -27,6 +28,10 @@ pub trait Host: Send + Sync {
     fn attended(&self) -> bool;
     fn emit(&self, event: &Event);
     fn frame(&self, frame: &Frame);
+    /// For what is measured outside the slots; None where there is no network.
+    fn client(&self) -> Option<Arc<Client>> {
+        None
+    }
 }
 
 /// The command's own process.
@@ -81,6 +86,9 @@ impl Host for Process<'_> {
         if !viewed || ui::Event::level(event) > Level::Info {
             self.ctx.ui.emit(event);
         }
+    }
+    fn client(&self) -> Option<Arc<Client>> {
+        Client::new(&self.ctx.settings.env, Duration::from_secs(10)).ok().map(Arc::new)
     }
     fn frame(&self, frame: &Frame) {
         if let Ok(live) = self.live.lock()

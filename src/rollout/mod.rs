@@ -9,6 +9,7 @@ mod event;
 mod frame;
 mod host;
 mod inplace;
+mod judging;
 mod lock;
 mod observe;
 mod operate;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::analysis::Judging;
 use super::replicas::{self, Bounds, Counts};
 use super::{HeaderMatch, Spec, Step};
 use crate::error::Failure;
@@ -63,6 +64,9 @@ pub struct Plan {
     pub no_rollback: bool,
     #[serde(default)]
     pub proceed: bool,
+    /// By what the candidate is judged; nothing where it need not prove itself.
+    #[serde(default, skip_serializing_if = "Judging::is_empty")]
+    pub judging: Judging,
     /// Of all the above.
     #[serde(default)]
     pub hash: String,
@@ -85,9 +89,10 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
         }
         Motion::Router | Motion::Replicas | Motion::Switch => {
             spec.steps.iter().try_for_each(|step| can(step, motion, facts))?;
-            spec.steps.clone()
+            smoked(spec, motion)?
         }
     };
+    let proves = !facts.kept && !facts.known && !matches!(motion, Motion::First | Motion::InPlace);
     let mut plan = Plan {
         strategy: spec.strategy,
         motion,
@@ -103,10 +108,53 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
         dynamic_stable: spec.dynamic_stable && motion == Motion::Router && !spec.autoscaled,
         no_rollback: spec.no_rollback,
         proceed: spec.proceed,
+        judging: if proves { spec.judging.clone() } else { Judging::default() },
         hash: String::new(),
     };
     plan.hash = plan.digest();
     Ok(plan)
+}
+
+/// The steps with those that send traffic of our own before the first user's request reaches the candidate.
+fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
+    let mut steps = spec.steps.clone();
+    let named = |name: &String| {
+        steps.iter().any(|s| matches!(s, Step::Analyze { metrics, .. } if metrics.contains(name)))
+    };
+    let smokes: Vec<String> = spec.judging.smokes().into_iter().filter(|n| !named(n)).collect();
+    if smokes.is_empty() {
+        return Ok(steps);
+    }
+    if motion == Motion::Replicas {
+        return Err(Failure::usage(
+            "router",
+            "a smoke metric needs a moment without users, and here a pod is served as soon as it is available",
+        )
+        .hint("expose the service through a router, use blue-green, or leave the metric out"));
+    }
+    let first = steps.iter().position(|s| match s {
+        Step::Weight(weight) => *weight > 0,
+        Step::Match(rules) => !rules.is_empty(),
+        Step::Mirror(percent) => *percent > 0,
+        Step::Scale(_) | Step::Pause(_) | Step::Analyze { .. } => false,
+    });
+    let Some(first) = first else { return Ok(steps) };
+    let analyze = Step::Analyze { seconds: None, metrics: smokes };
+    if steps[..first].iter().any(|s| matches!(s, Step::Scale(_))) {
+        steps.insert(first, analyze);
+        return Ok(steps);
+    }
+    let pods = match &steps[first] {
+        Step::Weight(weight) => Amount::Share(crate::service::Percent(f64::from(*weight))),
+        _ => Amount::Count(1),
+    };
+    // The pods that the first share needs, and from there what each share needs.
+    steps.insert(first + 1, Step::Scale(None));
+    steps.splice(first..first, [Step::Scale(Some(pods)), analyze]);
+    if steps.get(first + 2) == Some(&Step::Weight(100)) {
+        steps.truncate(first + 3);
+    }
+    Ok(steps)
 }
 
 fn can(step: &Step, motion: Motion, facts: &Facts) -> Result<(), Failure> {
@@ -171,7 +219,7 @@ impl Plan {
             match step {
                 Step::Weight(weight) => shape.weight = *weight,
                 Step::Scale(amount) => scale = *amount,
-                Step::Pause(_) => {}
+                Step::Pause(_) | Step::Analyze { .. } => {}
                 Step::Match(rules) => shape.matches = rules.clone(),
                 Step::Mirror(percent) => shape.mirror = *percent,
             }

@@ -119,11 +119,15 @@ impl Turn<'_> {
         }
         let shape = rollout.plan.shape(rollout.cursor, self.replicas());
         let formed = self.form(rollout, &shape);
+        if let Some(moved) = self.analyse(rollout, &shape, matches!(formed, Formed::Reached)) {
+            return moved;
+        }
         if rollout.held.is_some() {
             return false;
         }
         let over = match step {
             Step::Pause(Wait::Person) => false,
+            Step::Analyze { .. } => self.analysed(),
             Step::Pause(Wait::Seconds(seconds)) => {
                 let due = rollout.step_since + SignedDuration::from_secs(*seconds as i64);
                 if self.now < due {
@@ -142,7 +146,7 @@ impl Turn<'_> {
                 }
             },
         };
-        over && self.next_step(rollout)
+        over && self.judged_enough(rollout, &shape) && self.next_step(rollout)
     }
 
     fn next_step(&mut self, rollout: &Rollout) -> bool {
@@ -160,7 +164,17 @@ impl Turn<'_> {
             Motion::Router => self.form_by_route(rollout, shape),
             Motion::Switch | Motion::First | Motion::InPlace => {
                 self.size(shape.pods.live, shape.pods.candidate);
-                self.pods_of(shape.pods.candidate)
+                let judged_after = rollout.plan.steps.last() != Some(&Step::Weight(100));
+                match self.pods_of(shape.pods.candidate) {
+                    // What is judged after the switch needs the traffic.
+                    Formed::Reached if shape.weight >= 100 && judged_after => {
+                        match self.select(Selection::only(self.idle())) {
+                            true => Formed::Reached,
+                            false => Formed::Waiting("the service's selector is switched".into()),
+                        }
+                    }
+                    formed => formed,
+                }
             }
         }
     }

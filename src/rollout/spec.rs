@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis::Judging;
 use super::{HeaderMatch, MatchValue, Options};
 use crate::error::Failure;
 use crate::service::{Amount, HeaderSpec, PauseSpec, ScaleSpec, Service, StepSpec, Strategy};
@@ -15,6 +16,11 @@ pub enum Step {
     /// Candidate pods, whatever the weight; None follows the weight again.
     Scale(Option<Amount>),
     Pause(Wait),
+    /// Judges these metrics (all when none is named) for so long; None until each has spoken.
+    Analyze {
+        seconds: Option<u64>,
+        metrics: Vec<String>,
+    },
     /// Requests that match go to the candidate; none removes the rule.
     Match(Vec<HeaderMatch>),
     /// Percent of the requests copied to the candidate.
@@ -31,6 +37,11 @@ impl Step {
             Step::Scale(None) => "scale to match the weight".into(),
             Step::Pause(Wait::Person) => "pause until promoted".into(),
             Step::Pause(Wait::Seconds(s)) => format!("pause {}", crate::service::Duration::secs(*s)),
+            Step::Analyze { seconds, metrics } => {
+                let time = seconds.map(|s| format!(" {}", crate::service::Duration::secs(s)));
+                let names = if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
+                format!("analyze{}{names}", time.unwrap_or_default())
+            }
             Step::Match(rules) if rules.is_empty() => "remove the header rule".into(),
             Step::Match(rules) => {
                 let names: Vec<&str> = rules.iter().map(|r| r.name.as_str()).collect();
@@ -71,6 +82,8 @@ pub struct Spec {
     pub proceed: bool,
     /// Of a canary or blue-green; the last is weight 100.
     pub steps: Vec<Step>,
+    /// By what a candidate is judged.
+    pub judging: Judging,
 }
 
 impl Spec {
@@ -100,9 +113,10 @@ impl Spec {
                 Failure::usage("steps", format!("--steps belongs to a canary, not to {strategy}")).into()
             );
         }
-        if strategy != Strategy::Rolling && !rollout.analysis.metrics.is_empty() {
-            return Err(unjudged("rollout.analysis.metrics"));
-        }
+        let judging = match strategy {
+            Strategy::Rolling => Judging::default(),
+            _ => Judging::resolve(service)?,
+        };
         if rollout.affinity.is_some() {
             return Err(Failure::usage("affinity", "rollout.affinity is not part of this build")
                 .hint("remove rollout.affinity, or use a header step")
@@ -126,17 +140,9 @@ impl Spec {
             no_rollback: options.no_rollback,
             proceed: options.proceed,
             steps,
+            judging,
         })
     }
-}
-
-fn unjudged(key: &str) -> anyhow::Error {
-    Failure::usage(
-        "analysis",
-        format!("{key}: analysis is not part of this build, and nothing is judged silently"),
-    )
-    .hint("remove it; readiness, crashes and the progress deadline are always judged")
-    .into()
 }
 
 fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
@@ -155,7 +161,11 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
     }
     // What follows weight 100 changes nothing that lasts.
     if let Some(last) = steps.iter().position(|s| *s == Step::Weight(100)) {
-        steps.truncate(last + 1);
+        let mut index = 0;
+        steps.retain(|step| {
+            index += 1;
+            index <= last + 1 || matches!(step, Step::Analyze { .. })
+        });
     }
     if let Some(pause) = options.pause {
         let wait = Step::Pause(Wait::Seconds(pause.as_secs()));
@@ -172,8 +182,14 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
 }
 
 fn step(spec: &StepSpec) -> anyhow::Result<Step> {
-    if spec.analyze.is_some() || spec.experiment.is_some() {
-        return Err(unjudged("rollout.steps"));
+    if spec.experiment.is_some() {
+        return Err(Failure::usage("experiment", "rollout.steps: experiment is not part of this build")
+            .hint("an analyze step judges the candidate against the live slot: `max: 1.2x`")
+            .into());
+    }
+    if let Some(time) = spec.analyze {
+        let seconds = Some(time.0.as_secs().max(1));
+        return Ok(Step::Analyze { seconds, metrics: spec.metrics.clone() });
     }
     if let Some(weight) = spec.weight {
         return Ok(Step::Weight(weight));
@@ -216,9 +232,6 @@ fn rule(spec: &HeaderSpec, cookie: bool) -> anyhow::Result<Option<HeaderMatch>> 
 
 fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
     let spec = &service.rollout.blue_green;
-    if !spec.pre.is_empty() || !spec.post.is_empty() {
-        return Err(unjudged("rollout.blueGreen.pre and post"));
-    }
     let wrong =
         |key: &str, text: &str| Failure::usage("blue-green", format!("rollout.blueGreen.{key}: {text:?}"));
     let preview = match spec.preview_replicas.as_ref().map(|s| s.0.as_str()) {
@@ -228,6 +241,10 @@ fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
             .map_err(|_| wrong("previewReplicas", text).hint("use all, a number or a percentage"))?,
     };
     let mut steps = vec![Step::Scale(Some(preview))];
+    let analyze = |metrics: &Vec<String>| Step::Analyze { seconds: None, metrics: metrics.clone() };
+    if !spec.pre.is_empty() {
+        steps.push(analyze(&spec.pre));
+    }
     match spec.promote.0.as_str() {
         "auto" => {}
         "manual" => steps.push(Step::Pause(Wait::Person)),
@@ -238,6 +255,9 @@ fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
         }
     }
     steps.push(Step::Weight(100));
+    if !spec.post.is_empty() {
+        steps.push(analyze(&spec.post));
+    }
     Ok(steps)
 }
 
@@ -280,9 +300,6 @@ mod tests {
     #[test]
     fn what_this_build_cannot_judge_is_refused() {
         for rollout in [
-            "{strategy: canary, steps: [{weight: 10}, {analyze: 2m}]}",
-            "{strategy: canary, analysis: {metrics: [{name: errors, builtin: error-rate, max: 1%}]}}",
-            "{strategy: blue-green, blueGreen: {pre: [smoke]}}",
             "{strategy: ab}",
         ] {
             let error = Spec::resolve(&service(rollout), &Options::default()).expect_err(rollout);

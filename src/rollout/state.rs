@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::analysis::{Measured, Trial};
 use super::{Placed, Plan, Problem, Routing, Selection, Slot};
 use crate::service::Strategy;
 
@@ -159,6 +160,9 @@ pub struct Rollout {
     /// The other slot's pods are gone, or to stay.
     #[serde(default)]
     pub tidy: bool,
+    /// How the candidate is being judged.
+    #[serde(default)]
+    pub trial: Trial,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +227,8 @@ pub struct Memo {
     /// What we wanted and saw confirmed, to tell a revert from a delay.
     pub route: Confirmed<Routing>,
     pub selection: Confirmed<Selection>,
+    /// What the driver measured since the last decision.
+    pub measured: Vec<Measured>,
 }
 
 impl PartialEq for Memo {

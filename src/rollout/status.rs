@@ -48,8 +48,8 @@ pub struct Status {
     pub step: Option<StepStatus>,
     pub weight: WeightStatus,
     pub slots: Slots,
-    /// No analysis runs in this build's strategies; the list is part of the contract.
-    pub analysis: Vec<serde_json::Value>,
+    /// The metrics, each as last measured.
+    pub analysis: Vec<super::analysis::MetricStatus>,
     /// `user@host:pid:random` of the driver.
     pub holder: Option<String>,
     /// Since when an unfinished rollout has had no driver.
@@ -119,7 +119,7 @@ pub fn status(service: &str, state: Option<&State>, seen: &Observation, driving:
         step: step_of(rollout),
         weight: weight(state, rollout, seen),
         slots: slots(state, rollout, seen),
-        analysis: Vec::new(),
+        analysis: rollout.trial.status(&rollout.plan.judging.metrics),
         holder: driving.holder.clone(),
         undriven_since: undriven.then_some(waits),
         since: Some(since(rollout)),

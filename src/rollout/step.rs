@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::analysis::Ask;
 use super::replicas::{Bounds, Side};
 use super::state::{Cause, DeployResult, Hold, Rollout, Stage, State};
 use super::{Effect, Event, Motion, Observation, Routing, Selection, Slot, SlotObservation};
@@ -18,6 +19,8 @@ pub struct Decision {
     /// Decide again then, even if nothing changes.
     pub wake_at: Option<Timestamp>,
     pub events: Vec<Event>,
+    /// Measurements that are wanted.
+    pub asks: Vec<Ask>,
 }
 
 /// Decides. `now` is the platform's time.
@@ -30,17 +33,21 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
         effects: Vec::new(),
         wake_at: None,
         events: Vec::new(),
+        asks: Vec::new(),
     };
     turn.remember();
     // Each pass is one transition; a plan has few, and every one needs an observation of its own.
     for _ in 0..200 {
         turn.effects.clear();
+        turn.asks.clear();
         turn.wake_at = None;
         if !turn.advance() {
             break;
         }
     }
-    Decision { state: turn.state, effects: turn.effects, wake_at: turn.wake_at, events: turn.events }
+    turn.state.memo.measured.clear();
+    let Turn { state, effects, wake_at, events, asks, .. } = turn;
+    Decision { state, effects, wake_at, events, asks }
 }
 
 /// A decision in the making.
@@ -52,6 +59,7 @@ pub(super) struct Turn<'a> {
     pub effects: Vec<Effect>,
     pub wake_at: Option<Timestamp>,
     pub events: Vec<Event>,
+    pub asks: Vec<Ask>,
 }
 
 impl Turn<'_> {

@@ -183,7 +183,9 @@ pub fn timed_out(driver: &Driver<'_>, timeout: Duration) -> anyhow::Error {
 
 /// The stable reasons a cause may have, as a `Failure` keeps them.
 pub fn stable(reason: &str) -> &'static str {
-    const KNOWN: [&str; 13] = [
+    const KNOWN: [&str; 15] = [
+        "analysis-failed",
+        "analysis-error",
         "aborted",
         "progress-deadline",
         "rollback-deadline",

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::analysis::Trial;
 use super::plan::Motion;
 use super::spec::{Step, Wait};
 use super::state::{Cause, Deploy, DeployResult, Hold, Intent, Memo, Rollout, Stage, State, Verb};
@@ -88,6 +89,7 @@ pub fn start(state: &State, plan: Plan, revision: u32, kept: bool, by: &str, now
         cause: None,
         reassert: false,
         tidy: false,
+        trial: Trial::default(),
     });
     next
 }
@@ -141,17 +143,24 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
             again(state, now)?;
             if let Some(rollout) = &mut state.rollout {
                 rollout.cursor = last;
+                rollout.trial.skipped = true;
             }
             Ok("starts again at full weight, without steps".into())
         }
         (Stage::Switch, _) => Ok("it is switching already".into()),
         (Stage::Clear | Stage::Place | Stage::Steps | Stage::InPlace, _) => {
+            let unsure = rollout.held.as_ref().is_some_and(|h| h.reason == "inconclusive");
             let lifted = unhold(rollout, &mut state.memo, now);
+            let ended = unsure && {
+                rollout.trial.vouched = true;
+                rollout.trial.go_on(&rollout.plan.judging, now)
+            };
             let paused = rollout.stage == Stage::Steps
                 && matches!(rollout.plan.steps.get(rollout.cursor), Some(Step::Pause(_)));
             if full {
                 rollout.cursor = last;
-            } else if paused || !lifted {
+                rollout.trial.skipped = true;
+            } else if paused || ended || !lifted {
                 if rollout.cursor >= last {
                     return Ok("the last step is under way; availability is never skipped".into());
                 }
@@ -198,6 +207,7 @@ fn resume(state: &mut State, now: Timestamp) -> Result<String, Refusal> {
         return refuse("nothing-to-resume", "nothing is being rolled out");
     };
     if unhold(rollout, &mut state.memo, now) {
+        rollout.trial.go_on(&rollout.plan.judging, now);
         return Ok("goes on where it was held".into());
     }
     match rollout.plan.steps.get(rollout.cursor) {
@@ -262,6 +272,7 @@ fn again(state: &mut State, now: Timestamp) -> Result<(), Refusal> {
         }
     };
     rollout.cursor = 0;
+    rollout.trial = Trial::default();
     rollout.cause = None;
     rollout.held = None;
     rollout.tidy = false;

@@ -68,7 +68,7 @@ fn missing(policy: NoData, why: &str) -> Verdict {
 }
 
 /// Four significant digits.
-fn show(value: f64) -> String {
+pub fn show(value: f64) -> String {
     let digits = if value == 0.0 { 0 } else { (3 - value.abs().log10().floor() as i32).clamp(0, 8) };
     let text = format!("{value:.*}", digits as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

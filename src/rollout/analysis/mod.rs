@@ -13,7 +13,7 @@ mod series;
 mod tally;
 mod trial;
 
-pub use bounds::{Bounds, Reading, Verdict, judge};
+pub use bounds::{Bounds, Reading, Verdict, judge, show};
 pub use finding::{Finding, Sighting, find};
 pub use gather::{Gatherer, Target};
 pub use plan::{Judging, Measure, Metric, RESTARTS, Source};
