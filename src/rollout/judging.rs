@@ -3,12 +3,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Event;
 use super::analysis::{Ask, Judging, Measure, Measured, Metric, Reading, Sighting, TallyPhase, Track, Trial};
 use super::plan::Shape;
 use super::spec::Step;
 use super::state::{Cause, Hold, Rollout};
 use super::step::Turn;
-use super::Event;
 
 impl Turn<'_> {
     /// Judges the candidate at `shape`. `formed`: the slots and the route have it. Some: the verdict moves, or holds,
@@ -85,7 +85,9 @@ impl Turn<'_> {
         }
         let warm = warm(judging, trial, now);
         for track in trial.background.iter_mut().chain(&mut trial.inline) {
-            if let Some(metric) = judging.metric(&track.metric).filter(|m| track.running() && m.measure.scraped()) {
+            if let Some(metric) =
+                judging.metric(&track.metric).filter(|m| track.running() && m.measure.scraped())
+            {
                 track.open(metric, now.max(warm).max(track.window));
             }
         }
@@ -110,8 +112,7 @@ impl Turn<'_> {
         };
         trial.step = Some(rollout.cursor);
         trial.until = seconds.map(|s| warm.max(self.now) + SignedDuration::from_secs(s as i64));
-        trial.inline =
-            judging.metrics.iter().filter(named).map(|m| Track::new(m, self.now, warm)).collect();
+        trial.inline = judging.metrics.iter().filter(named).map(|m| Track::new(m, self.now, warm)).collect();
         let until = trial.until;
         trial.inline.iter_mut().for_each(|track| cap(track, until));
     }
@@ -150,7 +151,8 @@ impl Turn<'_> {
         trial.restarts = Some(base);
         let value = f64::from(seen - base);
         for track in trial.inline.iter_mut().chain(&mut trial.background).filter(|t| t.running()) {
-            let Some(metric) = judging.metric(&track.metric).filter(|m| m.measure == Measure::Restarts) else {
+            let Some(metric) = judging.metric(&track.metric).filter(|m| m.measure == Measure::Restarts)
+            else {
                 continue;
             };
             let before = track.last.as_ref().and_then(|s| s.candidate.value).unwrap_or(0.0);
@@ -268,9 +270,9 @@ fn active(trial: &Trial, cursor: usize) -> Vec<(&Track, bool)> {
 /// The worst that ended a track which goes on now.
 fn bad(trial: &Trial, cursor: usize) -> Option<(Track, TallyPhase)> {
     let tracks = active(trial, cursor);
-    [TallyPhase::Failed, TallyPhase::Error, TallyPhase::Inconclusive]
-        .into_iter()
-        .find_map(|phase| tracks.iter().find(|(t, _)| t.tally.phase == phase).map(|(t, _)| ((*t).clone(), phase)))
+    [TallyPhase::Failed, TallyPhase::Error, TallyPhase::Inconclusive].into_iter().find_map(|phase| {
+        tracks.iter().find(|(t, _)| t.tally.phase == phase).map(|(t, _)| ((*t).clone(), phase))
+    })
 }
 
 /// What an `analyze` step found counts for the background too.
@@ -282,7 +284,9 @@ fn fold(judging: &Judging, trial: &mut Trial, now: Timestamp) {
                 back.tally.measurements += track.tally.measurements;
                 back.tally.inconclusives += track.tally.inconclusives;
                 back.last = track.last.or(back.last.take());
-                if back.running() && let Some(metric) = judging.metric(&back.metric) {
+                if back.running()
+                    && let Some(metric) = judging.metric(&back.metric)
+                {
                     back.open(metric, now.max(back.window));
                 }
             }
@@ -313,3 +317,7 @@ impl Trial {
         inline
     }
 }
+
+#[cfg(test)]
+#[path = "judging_tests.rs"]
+mod tests;

@@ -39,7 +39,8 @@ impl Step {
             Step::Pause(Wait::Seconds(s)) => format!("pause {}", crate::service::Duration::secs(*s)),
             Step::Analyze { seconds, metrics } => {
                 let time = seconds.map(|s| format!(" {}", crate::service::Duration::secs(s)));
-                let names = if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
+                let names =
+                    if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
                 format!("analyze{}{names}", time.unwrap_or_default())
             }
             Step::Match(rules) if rules.is_empty() => "remove the header rule".into(),
@@ -299,9 +300,7 @@ mod tests {
 
     #[test]
     fn what_this_build_cannot_judge_is_refused() {
-        for rollout in [
-            "{strategy: ab}",
-        ] {
+        for rollout in ["{strategy: ab}"] {
             let error = Spec::resolve(&service(rollout), &Options::default()).expect_err(rollout);
             assert_eq!(crate::error::kind(&error).code(), 2, "{rollout}");
         }

@@ -1,0 +1,342 @@
+//! Judged rollouts over a world that does at once what it is asked, with a router.
+
+use std::path::Path;
+
+use super::super::state::{Deploy, DeployResult, Stage, State};
+use super::super::{
+    Facts, Intent, Observation, Options, Placed, RouteObservation, Routing, Selection, Slot, SlotObservation,
+    Spec, Verb, obey, plan, start, step,
+};
+use super::*;
+use crate::rollout::Effect;
+use crate::service::Strategy;
+
+type Answer = Box<dyn FnMut(&Ask, Timestamp) -> Option<Result<Sighting, String>>>;
+
+struct World {
+    state: State,
+    seen: Observation,
+    answer: Answer,
+    events: Vec<Event>,
+}
+
+fn rate(errors: u64, samples: u64) -> Result<Sighting, String> {
+    let value = (samples > 0).then(|| errors as f64 / samples as f64);
+    Ok(Sighting { candidate: Reading { value, samples }, ..Sighting::default() })
+}
+
+const ERRORS: &str = "{name: errors, builtin: error-rate, max: 1%, minSamples: 50}";
+
+/// So many requests a second, of which every `nth` fails.
+fn traffic(a_second: f64, nth: u64) -> Answer {
+    Box::new(move |ask, now| {
+        let samples = (now.duration_since(ask.window).as_secs_f64() * a_second) as u64;
+        Some(rate(samples.checked_div(nth).unwrap_or(0), samples))
+    })
+}
+
+impl World {
+    fn new(rollout: &str, answer: Answer) -> World {
+        let text = format!("service: orders\nreplicas: 4\nrollout: {rollout}\n");
+        let file = Path::new("msctl.yaml");
+        let service = crate::service::parse_yaml(&text, file).unwrap();
+        crate::service::validate(&service, file).unwrap();
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let mut state = State { replicas: 4, ..State::default() };
+        state.number("one", "one", now);
+        let revision = state.number("two", "two", now);
+        state.live = Some(Placed { slot: Slot::Blue, revision: 1 });
+        state.deploys.push(Deploy {
+            number: 1,
+            revision: 1,
+            from: None,
+            strategy: Strategy::Rolling,
+            in_place: true,
+            at: now,
+            ended: Some(now),
+            result: DeployResult::Healthy,
+            reason: None,
+            by: "me".into(),
+        });
+        let facts = Facts {
+            router: Some(0),
+            header_match: true,
+            mirror: true,
+            live: true,
+            kept: false,
+            known: false,
+        };
+        let plan = plan(&Spec::resolve(&service, &Options::default()).unwrap(), &facts).unwrap();
+        let state = start(&state, plan, revision, false, "me", now);
+        let route = RouteObservation {
+            routing: Routing::all(Slot::Blue),
+            accepted: true,
+            refusal: None,
+            since: None,
+            by: None,
+        };
+        let mut world = World {
+            state,
+            seen: Observation {
+                time: now,
+                selection: Some(Selection::Blue),
+                route: Some(route),
+                ..Observation::default()
+            },
+            answer,
+            events: Vec::new(),
+        };
+        world.slot(Slot::Blue, 1, 4);
+        world.slot(Slot::Green, 0, 0);
+        world
+    }
+
+    fn slot(&mut self, slot: Slot, revision: u32, n: u32) {
+        let restarts = self.seen.slots.get(&slot).map_or(0, |s| s.restarts);
+        let seen = SlotObservation {
+            revision,
+            desired: n,
+            current: true,
+            replicas: n,
+            updated: n,
+            ready: n,
+            available: n,
+            updated_available: n,
+            restarts,
+            ..SlotObservation::default()
+        };
+        self.seen.slots.insert(slot, seen);
+    }
+
+    /// Decides and obeys until nothing moves, then lets a second pass; as long as it is under way and not held.
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            for _ in 0..100 {
+                let now = self.seen.time;
+                let decision = step("orders", &self.state, &self.seen, now);
+                self.state = State::parse(&decision.state.body()).unwrap();
+                self.events.extend(decision.events);
+                for effect in &decision.effects {
+                    self.execute(effect);
+                }
+                let measured = decision.asks.iter().filter(|a| a.ripe).filter_map(|ask| {
+                    let seen = (self.answer)(ask, now)?;
+                    let (metric, inline) = (ask.metric.name.clone(), ask.inline);
+                    Some(Measured { metric, inline, window: ask.window, due: ask.due, at: now, seen })
+                });
+                self.state.memo.measured = measured.collect();
+                if decision.effects.is_empty() && self.state.memo.measured.is_empty() {
+                    break;
+                }
+            }
+            if self.rollout().held.is_some() || self.rollout().stage.ended() {
+                return;
+            }
+            self.seen.time += SignedDuration::from_secs(1);
+        }
+    }
+
+    fn execute(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Apply { slot, revision } => {
+                let n = self.seen.slots[slot].desired;
+                self.slot(*slot, *revision, n);
+            }
+            Effect::Scale { slot, replicas } => {
+                let revision = self.seen.slots[slot].revision;
+                self.slot(*slot, revision, *replicas);
+            }
+            Effect::Route(routing) => self.seen.route.as_mut().unwrap().routing = routing.clone(),
+            Effect::Select(selection) => self.seen.selection = Some(*selection),
+            Effect::Prune { .. } => {}
+        }
+    }
+
+    fn rollout(&self) -> &Rollout {
+        self.state.rollout.as_ref().unwrap()
+    }
+    fn weight(&self) -> u8 {
+        self.seen.weight_of(Slot::Green).unwrap()
+    }
+    fn ask(&mut self, verb: Verb) {
+        let now = self.seen.time;
+        let intent = Intent { verb, by: "me".into(), at: now };
+        self.state = obey(&self.state, &intent, now).unwrap().0;
+    }
+    fn elapsed(&self) -> i64 {
+        self.seen.time.duration_since(self.rollout().started).as_secs()
+    }
+    fn reason(&self) -> &str {
+        self.rollout().cause.as_ref().map_or("", |c| c.reason.as_str())
+    }
+    fn held(&self) -> &str {
+        self.rollout().held.as_ref().map_or("", |h| h.reason.as_str())
+    }
+}
+
+fn canary(steps: &str, more: &str, metrics: &str) -> String {
+    format!("{{strategy: canary, steps: [{steps}], analysis: {{warmUp: 0s, {more} metrics: [{metrics}]}}}}")
+}
+
+#[test]
+fn five_percent_of_errors_are_refused_at_the_first_step_and_a_twin_passes() {
+    let steps = "{weight: 10}, {analyze: 2m}, {weight: 50}, {weight: 100}";
+    let mut bad = World::new(&canary(steps, "", ERRORS), traffic(5.0, 20));
+    bad.run(300);
+    assert_eq!((bad.rollout().stage, bad.reason(), bad.weight()), (Stage::Aborted, "analysis-failed", 0));
+    assert!(bad.elapsed() <= 120, "after {} s", bad.elapsed());
+    let cause = bad.rollout().cause.clone().unwrap();
+    assert!(cause.message.contains("errors") && cause.message.contains("green"), "{}", cause.message);
+    let status = bad.rollout().trial.status(&bad.rollout().plan.judging.metrics);
+    assert_eq!((status[0].phase, status[0].limit.clone()), (TallyPhase::Failed, Some(0.01.into())));
+
+    let mut twin = World::new(&canary(steps, "", ERRORS), traffic(5.0, 0));
+    twin.run(300);
+    assert_eq!(twin.rollout().stage, Stage::Healthy, "{:?}", twin.events);
+    assert!((120..130).contains(&twin.elapsed()), "judged for {} s", twin.elapsed());
+}
+
+#[test]
+fn scenario_37_a_quiet_service_is_never_a_pass() {
+    for steps in ["{weight: 10}, {analyze: 20s}, {weight: 100}", "{weight: 10}, {weight: 100}"] {
+        let mut world = World::new(&canary(steps, "", ERRORS), traffic(0.0, 0));
+        world.run(600);
+        assert_eq!((world.held(), world.weight()), ("inconclusive", 10), "{steps}");
+    }
+}
+
+#[test]
+fn scenario_12_an_inconclusive_analysis_is_promoted_exactly_once() {
+    let steps = "{weight: 10}, {analyze: 20s}, {pause: {}}, {weight: 50}, {weight: 100}";
+    let mut world = World::new(&canary(steps, "background: false,", ERRORS), traffic(0.0, 0));
+    world.run(60);
+    assert_eq!((world.held(), world.rollout().cursor), ("inconclusive", 1));
+    world.ask(Verb::Promote { full: false });
+    world.run(60);
+    assert_eq!((world.held(), world.rollout().cursor, world.weight()), ("", 2, 10), "waits at its pause");
+    world.ask(Verb::Promote { full: false });
+    world.run(60);
+    assert_eq!(world.rollout().stage, Stage::Healthy);
+}
+
+#[test]
+fn resume_measures_again() {
+    let steps = "{weight: 10}, {analyze: 20s}, {weight: 100}";
+    let mut world = World::new(&canary(steps, "background: false,", ERRORS), traffic(0.0, 0));
+    world.run(60);
+    assert_eq!(world.held(), "inconclusive");
+    world.answer = traffic(10.0, 0);
+    world.ask(Verb::Resume);
+    world.run(60);
+    assert_eq!(world.rollout().stage, Stage::Healthy);
+}
+
+#[test]
+fn scenario_14_the_fifth_straight_error_aborts() {
+    let steps = "{weight: 10}, {analyze: 2m}, {weight: 100}";
+    let dead = |from: usize| -> Answer {
+        let mut asked = 0;
+        Box::new(move |_, _| {
+            asked += 1;
+            Some(if asked == from { rate(0, 100) } else { Err("connection refused".into()) })
+        })
+    };
+    let mut world = World::new(&canary(steps, "background: false,", ERRORS), dead(0));
+    world.run(300);
+    assert_eq!((world.rollout().stage, world.reason()), (Stage::Aborted, "analysis-error"));
+    assert_eq!(world.elapsed(), 50, "errors are tried again after 10 s");
+    let mut reset = World::new(&canary(steps, "background: false,", ERRORS), dead(4));
+    reset.run(300);
+    assert_eq!(reset.elapsed(), 90, "a success begins the count anew");
+}
+
+#[test]
+fn everything_waits_for_a_first_verdict_and_promote_full_does_not() {
+    let steps = "{weight: 10}, {weight: 50}, {weight: 100}";
+    let mut world = World::new(&canary(steps, "", ERRORS), traffic(5.0, 0));
+    world.run(5);
+    assert_eq!(world.weight(), 50, "weights below 100 follow the pods");
+    world.run(60);
+    assert_eq!(world.rollout().stage, Stage::Healthy);
+    assert!(world.elapsed() >= 10);
+    let mut full = World::new(&canary(steps, "", ERRORS), traffic(5.0, 1));
+    full.run(2);
+    full.ask(Verb::Promote { full: true });
+    full.run(60);
+    assert_eq!(full.rollout().stage, Stage::Healthy, "a person skips steps and analysis");
+}
+
+#[test]
+fn a_restart_under_traffic_is_a_failure_of_its_own() {
+    let mut world =
+        World::new(&canary("{weight: 10}, {pause: 60s}, {weight: 100}", "", ERRORS), traffic(5.0, 0));
+    world.run(5);
+    world.seen.slots.get_mut(&Slot::Green).unwrap().restarts += 1;
+    world.run(2);
+    assert_eq!((world.rollout().stage, world.reason()), (Stage::Aborted, "analysis-failed"));
+    assert!(world.rollout().cause.as_ref().unwrap().message.contains("restart"));
+}
+
+#[test]
+fn smoke_comes_before_any_user() {
+    let smoke = "{name: smoke, smoke: {path: /, requests: 5}}";
+    let failing: Answer = Box::new(|_, _| {
+        let candidate = Reading { value: Some(0.4), samples: 5 };
+        Some(Ok(Sighting { candidate, note: Some("2 of 5 requests failed".into()), ..Sighting::default() }))
+    });
+    let mut world = World::new(&canary("{weight: 25}, {weight: 100}", "", smoke), failing);
+    world.run(60);
+    assert_eq!((world.rollout().stage, world.reason()), (Stage::Aborted, "analysis-failed"));
+    let weighted = |e: &Event| matches!(e, Event::Step { label, .. } if label.starts_with("weight"));
+    assert!(!world.events.iter().any(weighted), "{:?}", world.events);
+    let good: Answer = Box::new(|_, _| Some(rate(0, 5)));
+    let mut world = World::new(&canary("{weight: 25}, {weight: 100}", "", smoke), good);
+    world.run(60);
+    assert_eq!(world.rollout().stage, Stage::Healthy, "{:?}", world.rollout());
+}
+
+#[test]
+fn windows_are_cut_at_each_weight() {
+    let steps = "{weight: 10}, {pause: 5s}, {weight: 50}, {pause: 25s}, {weight: 100}";
+    let mut windows = Vec::new();
+    let mut world = World::new(&canary(steps, "interval: 10s,", ERRORS), traffic(50.0, 0));
+    let started = world.seen.time;
+    world.run(1);
+    for _ in 0..100 {
+        world.run(1);
+        windows.extend(
+            world.rollout().trial.background.first().map(|t| t.window.duration_since(started).as_secs()),
+        );
+    }
+    windows.dedup();
+    assert_eq!(windows, [0, 5, 15, 25, 30], "no measurement spans two weights");
+}
+
+#[test]
+fn blue_green_is_judged_before_and_after_its_switch() {
+    let text = "{strategy: blue-green, blueGreen: {pre: [gate], post: [errors]}, analysis: {warmUp: 0s, \
+                metrics: [{name: gate, web: {url: 'http://gate/'}}, ";
+    let text = format!("{text}{ERRORS}]}}}}");
+    let by_name = |gate: f64, nth: u64| -> Answer {
+        let mut errors = traffic(10.0, nth);
+        Box::new(move |ask, now| match ask.metric.name.as_str() {
+            "gate" => {
+                let candidate = Reading { value: Some(gate), samples: 1 };
+                Some(Ok(Sighting { candidate, ..Sighting::default() }))
+            }
+            _ => errors(ask, now),
+        })
+    };
+    let mut world = World::new(&text, by_name(1.0, 0));
+    world.run(60);
+    assert_eq!((world.rollout().stage, world.weight()), (Stage::Aborted, 0), "the gate is shut");
+    let mut world = World::new(&text, by_name(0.0, 4));
+    world.run(120);
+    assert_eq!(
+        (world.rollout().stage, world.weight(), world.reason()),
+        (Stage::Aborted, 0, "analysis-failed")
+    );
+    let mut world = World::new(&text, by_name(0.0, 0));
+    world.run(120);
+    assert_eq!((world.rollout().stage, world.weight()), (Stage::Healthy, 100));
+}
