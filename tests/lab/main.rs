@@ -1,6 +1,7 @@
 //! What only a real cluster can say. `tests/run node` brings the lab up and runs these; without it each is ignored.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod analysis;
 mod build;
 mod deploy;
 mod harness;
