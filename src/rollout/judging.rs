@@ -128,7 +128,8 @@ impl Turn<'_> {
             else {
                 continue;
             };
-            let last = one.inline && until.is_some_and(|u| one.at >= u);
+            // What passed before is not undone by a last window too short to say anything.
+            let last = one.inline && until.is_some_and(|u| one.at >= u) && !conclusive(track);
             let verdict = track.after(metric, one, last);
             if one.inline && verdict.as_ref().is_none_or(|_| one.seen.is_ok()) {
                 cap(track, until);

@@ -206,6 +206,15 @@ fn scenario_37_a_quiet_service_is_never_a_pass() {
 }
 
 #[test]
+fn a_last_window_too_short_undoes_nothing() {
+    let steps = "{weight: 10}, {analyze: 20s}, {weight: 100}";
+    // Enough for a verdict every 6 s; the last window has but two.
+    let mut world = World::new(&canary(steps, "interval: 2s,", ERRORS), traffic(10.0, 0));
+    world.run(60);
+    assert_eq!(world.rollout().stage, Stage::Healthy, "{:?}", world.events);
+}
+
+#[test]
 fn scenario_12_an_inconclusive_analysis_is_promoted_exactly_once() {
     let steps = "{weight: 10}, {analyze: 20s}, {pause: {}}, {weight: 50}, {weight: 100}";
     let mut world = World::new(&canary(steps, "background: false,", ERRORS), traffic(0.0, 0));
