@@ -138,17 +138,25 @@ pub fn kind(error: &anyhow::Error) -> Kind {
     failure(error).map(|f| f.kind).or_else(|| refusal(error).map(|r| r.0)).unwrap_or(Kind::Failed)
 }
 
-/// What a platform's error means where nobody branched on it.
-fn refusal(error: &anyhow::Error) -> Option<(Kind, &'static str)> {
+/// What a platform's error means where nobody branched on it, and the next move.
+fn refusal(error: &anyhow::Error) -> Option<(Kind, &'static str, &'static str)> {
     let error = error.chain().find_map(|e| e.downcast_ref::<platform::Error>())?;
     Some(match error {
-        platform::Error::NotFound(_) => (Kind::Failed, "not-found"),
-        platform::Error::Conflict(_) => (Kind::Held, "conflict"),
-        platform::Error::Owned { .. } => (Kind::Held, "owned"),
-        platform::Error::Forbidden(_) => (Kind::Failed, "forbidden"),
-        platform::Error::Unreachable(_) => (Kind::Failed, "unreachable"),
-        platform::Error::Overtaken { .. } => (Kind::Held, "overtaken"),
-        platform::Error::Terminating(_) => (Kind::Failed, "terminating"),
+        platform::Error::NotFound(_) => (Kind::Failed, "not-found", "`msctl status` shows what there is"),
+        platform::Error::Conflict(_) => (Kind::Held, "conflict", "try again"),
+        platform::Error::Owned { .. } => {
+            (Kind::Held, "owned", "let the other manager ignore that field, or stop managing the object")
+        }
+        platform::Error::Forbidden(_) => {
+            (Kind::Failed, "forbidden", "ask for the right, or use a context that has it: --context NAME")
+        }
+        platform::Error::Unreachable(_) => {
+            (Kind::Failed, "unreachable", "`msctl doctor` looks for the cause")
+        }
+        platform::Error::Overtaken { .. } => {
+            (Kind::Held, "overtaken", "`msctl rollout status` shows who drives")
+        }
+        platform::Error::Terminating(_) => (Kind::Failed, "terminating", "wait until it is gone"),
         platform::Error::Other(_) => return None,
     })
 }
@@ -182,7 +190,10 @@ pub fn report(error: &anyhow::Error) -> Report {
         message: texts.next().unwrap_or_else(|| "failed without a message".into()),
         object: failure.and_then(|f| f.object.clone()),
         causes: texts.collect(),
-        hints: failure.map(|f| f.hints.clone()).unwrap_or_default(),
+        hints: match (failure, refusal(error)) {
+            (Some(failure), _) => failure.hints.clone(),
+            (None, refusal) => refusal.map(|r| r.2.to_owned()).into_iter().collect(),
+        },
         location: failure.and_then(|f| f.location.clone()),
     }
 }

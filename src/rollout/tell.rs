@@ -38,14 +38,21 @@ fn early(error: Error, place: &str) -> anyhow::Error {
                 .hint("`msctl doctor` looks for the cause")
                 .into()
         }
-        Error::Forbidden(what) => {
-            Failure::failed("forbidden", format!("forbidden in {place}: {what}")).into()
-        }
+        Error::Forbidden(what) => Failure::failed("forbidden", format!("forbidden in {place}: {what}"))
+            .hint("ask for that right, or name a context or namespace that has it: --context, --namespace")
+            .into(),
         Error::Terminating(what) => {
-            Failure::failed("terminating", format!("{what} is being deleted in {place}")).into()
+            Failure::failed("terminating", format!("{what} is being deleted in {place}"))
+                .hint("wait until it is gone, then make it anew")
+                .into()
         }
-        Error::Owned { object, .. } => Failure::new(Kind::Held, "owned", told).object(object).into(),
-        Error::Overtaken { .. } => Failure::new(Kind::Held, "overtaken", told).into(),
+        Error::Owned { object, .. } => Failure::new(Kind::Held, "owned", told)
+            .hint("let the other manager ignore that field, or stop managing the object")
+            .object(object)
+            .into(),
+        Error::Overtaken { .. } => {
+            Failure::new(Kind::Held, "overtaken", told).hint("`msctl rollout status` shows who drives").into()
+        }
         Error::Conflict(_) => Failure::new(Kind::Held, "conflict", told).hint("try again").into(),
         Error::NotFound(_) => Failure::failed("not-found", told).into(),
     }
