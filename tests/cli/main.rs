@@ -4,6 +4,7 @@
 
 mod build;
 mod cluster;
+mod demo;
 mod deploy;
 mod doctor;
 mod generated;
@@ -11,6 +12,7 @@ mod install;
 mod local;
 mod new;
 mod new_broken;
+mod no_prompt;
 mod run;
 mod structure;
 mod template;

@@ -4,9 +4,11 @@
 mod analysis;
 mod build;
 mod deploy;
+mod failures;
 mod harness;
 mod kubernetes;
 mod load;
+mod main_job;
 mod router;
 mod templates;
 mod the_lab;

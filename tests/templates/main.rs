@@ -2,6 +2,7 @@
 //! under load. `tests/run templates` runs these; they fetch packages and compile, so a plain `cargo test` does not.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod demo;
 mod http;
 mod service;
 
