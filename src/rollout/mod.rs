@@ -17,6 +17,8 @@ mod options;
 mod plan;
 mod replicas;
 mod retreat;
+#[cfg(test)]
+mod scenarios;
 mod shift;
 mod slot;
 mod spec;
@@ -28,6 +30,8 @@ mod tell;
 mod until;
 mod verbs;
 pub mod view;
+#[cfg(test)]
+mod world;
 
 pub use deploy::{Ended, Forecast, History, Outcome, deploy, forecast};
 pub use effect::{Effect, HeaderMatch, MatchValue, Routing, Selection};
