@@ -20,6 +20,8 @@ mod retreat;
 #[cfg(test)]
 mod scenarios;
 mod shift;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod spec;
 mod state;

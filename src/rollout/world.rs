@@ -118,6 +118,8 @@ pub struct World {
     pub broken: Vec<String>,
     pub interrupt: bool,
     pub pruned: Vec<u32>,
+    /// So many pods must be able to serve at any time.
+    pub floor: Option<u32>,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -155,6 +157,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         broken: Vec::new(),
         interrupt: false,
         pruned: Vec::new(),
+        floor: None,
     }))
 }
 
@@ -342,7 +345,14 @@ impl World {
     /// What must hold at every moment; what does not is kept with the log that led to it.
     fn check(&mut self) {
         let now = self.now;
-        if let Some((routing, ..)) = &self.route {
+        if let Some(floor) = self.floor {
+            let serving: u32 = self.serving().values().sum();
+            if serving < floor {
+                self.broken.push(format!("at {now}: {serving} pods can serve, {floor} must"));
+                self.log.push(format!("{now}: BROKEN {:?}", self.serving()));
+            }
+        }
+        if let Some((routing, ..)) = self.route.as_ref().filter(|_| self.floor != Some(0)) {
             for slot in Slot::ALL {
                 let deadly = self.slots.get(&slot).is_some_and(|s| s.pods.iter().any(|p| p.dead(now)));
                 if routing.weight_of(slot) > 0
