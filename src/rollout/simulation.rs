@@ -194,7 +194,7 @@ fn random_schedules_keep_every_promise() {
     if let Some(seed) = variable("MSCTL_SIM_SEED") {
         return schedule(seed, true);
     }
-    let schedules = variable("MSCTL_SIM_SCHEDULES").unwrap_or(1500);
+    let schedules = variable("MSCTL_SIM_SCHEDULES").unwrap_or(150);
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let work = |worker: u64| {
         for seed in (worker..schedules).step_by(workers as usize) {
