@@ -266,8 +266,9 @@ impl<'a> Driver<'a> {
         self.measured.clear();
         self.gather(decision.asks);
         self.wake_at = decision.wake_at;
-        events.into_iter().for_each(|event| self.tell(event));
+        // What the world did led to what was decided, and is told before it.
         self.tell_changes(&before);
+        events.into_iter().for_each(|event| self.tell(event));
         self.frame();
         // The same asked again of an unchanged world would spin: the world is waited for.
         let repeated = self.asked == decision.effects && before == self.seen;
@@ -431,7 +432,10 @@ impl<'a> Driver<'a> {
         match goal.mode {
             Mode::Drive(until) => end.or_else(|| super::until::reached(until, self).filter(|_| quiet)),
             Mode::TakeBack => end.filter(|e| *e != End::Paused),
-            Mode::Settle => (quiet && !self.state.resizing).then_some(End::Idle),
+            Mode::Settle => {
+                let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.complete(s.desired));
+                (quiet && whole && !self.state.resizing).then_some(End::Idle)
+            }
             Mode::Once => match rollout.map(|r| r.stage) {
                 Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch) => end,
                 _ => end.or_else(|| quiet.then_some(End::Idle)),

@@ -114,7 +114,11 @@ pub(super) async fn ask(
         Verb::Scale(_) => Mode::Settle,
         Verb::Promote { .. } | Verb::Resume | Verb::Retry => Mode::Drive(Until::Healthy),
     };
-    deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await.map(Obeyed::Driven)
+    let outcome = deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await?;
+    Ok(match (mode, outcome.status.clone()) {
+        (Mode::Settle, Some(status)) => Obeyed::Said(message, status),
+        _ => Obeyed::Driven(outcome),
+    })
 }
 
 async fn apply(driver: &mut Driver<'_>, intent: &Intent) -> anyhow::Result<()> {
