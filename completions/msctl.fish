@@ -27,7 +27,7 @@ end
 complete -c msctl -n "__fish_msctl_needs_command" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_needs_command" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_needs_command" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_needs_command" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_needs_command" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_needs_command" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_needs_command" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -66,7 +66,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand new" -l into -d 'Folder to c
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -86,7 +86,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand new" -s V -l version -d 'Pri
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -108,7 +108,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_see
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -125,7 +125,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -142,7 +142,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -159,7 +159,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -187,7 +187,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand build" -l secret -d 'For RUN
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -213,7 +213,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wai
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -237,7 +237,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -l image -d 'Compare w
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand diff" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand diff" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -254,7 +254,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -s V -l version -d 'Pr
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -283,7 +283,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -300,7 +300,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -317,7 +317,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -335,7 +335,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -352,7 +352,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -369,7 +369,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -386,7 +386,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -404,7 +404,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -421,7 +421,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -438,7 +438,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -455,7 +455,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -485,7 +485,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand status" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand status" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand status" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -505,7 +505,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand logs" -l slot -d 'Only this 
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -524,7 +524,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand logs" -s V -l version -d 'Pr
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand scale" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand scale" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -541,7 +541,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand scale" -s V -l version -d 'P
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand delete" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand delete" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -558,7 +558,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand delete" -s V -l version -d '
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -578,7 +578,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_s
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -595,7 +595,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subco
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -616,7 +616,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand demo" -s t -l template -d 'T
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand demo" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand demo" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -634,7 +634,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand demo" -s V -l version -d 'Pr
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand doctor" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand doctor" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -651,7 +651,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s V -l version -d '
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -671,7 +671,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -689,7 +689,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subc
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -709,7 +709,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subc
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand completions" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand completions" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -726,7 +726,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand completions" -s V -l version
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand man" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand man" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
@@ -743,7 +743,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand man" -s V -l version -d 'Pri
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -l kubeconfig -d 'Kubeconfig file, before KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand agent" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s C -l directory -d 'Work as if started in this folder' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''

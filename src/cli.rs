@@ -45,7 +45,7 @@ pub struct Global {
     /// Kubeconfig context
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// Kubeconfig file, before KUBECONFIG and ~/.kube/config
+    /// Kubeconfig file, in place of KUBECONFIG and ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<String>,
     /// Work as if started in this folder
