@@ -300,9 +300,7 @@ mod tests {
 
     #[test]
     fn what_this_build_cannot_judge_is_refused() {
-        for rollout in ["{strategy: ab}"] {
-            let error = Spec::resolve(&service(rollout), &Options::default()).expect_err(rollout);
-            assert_eq!(crate::error::kind(&error).code(), 2, "{rollout}");
-        }
+        let error = Spec::resolve(&service("{strategy: ab}"), &Options::default()).expect_err("is refused");
+        assert_eq!(crate::error::kind(&error).code(), 2);
     }
 }
