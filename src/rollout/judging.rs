@@ -230,7 +230,9 @@ impl Turn<'_> {
         if shape.weight >= 100 || next < 100 || trial.vouched || trial.skipped || trial.first.is_none() {
             return true;
         }
-        trial.background.iter().all(|t| !t.running() || conclusive(t))
+        // An `analyze` step speaks for the background's track of the same metric.
+        let spoken = |t: &Track| trial.inline.iter().any(|i| i.metric == t.metric && conclusive(i));
+        trial.background.iter().all(|t| !t.running() || conclusive(t) || spoken(t))
     }
 }
 
