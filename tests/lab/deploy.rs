@@ -150,3 +150,50 @@ fn a_bad_version_is_told_soon_with_its_cause_and_the_old_one_serves() {
     orders(&ns, "");
     msctl(&ns, &["deploy", "--image", V1]).ok();
 }
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn kubectl_reads_our_yaml_as_it_was_meant() {
+    let ns = Lab::get().namespace("deploy-yaml", false);
+    let words = [
+        "yes",
+        "on",
+        "No",
+        "y",
+        "012",
+        "0o14",
+        "1e3",
+        "0x1f",
+        "1_000",
+        "~",
+        "null",
+        "",
+        " a",
+        "a: b",
+        "- a",
+        "#x",
+        "12:30:45",
+        "2026-01-01",
+        ".inf",
+        "a#b",
+        "@a",
+        "line\nline",
+        "ü",
+        "=",
+        "<<",
+        "a:",
+        "10m",
+        "{}",
+        "NaN",
+        "+1",
+    ];
+    let data: serde_json::Map<String, serde_json::Value> =
+        words.iter().enumerate().map(|(at, word)| (format!("k{at}"), (*word).into())).collect();
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "words"}, "data": data,
+    });
+    ns.apply(&msctl::manifest::to_yaml(&object));
+    let read = ns.get(&["configmap", "words", "-o", "json"]).expect("the ConfigMap");
+    let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
+    assert_eq!(read["data"], object["data"]);
+}
