@@ -60,7 +60,9 @@ impl Outcome {
     }
 
     pub(super) fn of(driver: &Driver<'_>, end: End, changes: Vec<Change>, seconds: f64) -> Outcome {
-        let revision = driver.state.rollout.as_ref().map_or(0, |r| r.revision);
+        let rollout = driver.state.rollout.as_ref().map(|r| r.revision);
+        let live = driver.state.live.map(|l| l.revision);
+        let revision = if end == End::Idle { live } else { rollout }.unwrap_or(0);
         Outcome {
             service: driver.service.to_owned(),
             ended: match end {
@@ -246,7 +248,8 @@ pub(super) async fn rolled(
         }
     };
     let goal = Goal {
-        mode: Mode::Drive(options.until),
+        // Nothing new to roll out: how the last rollout ended is not how this deploy ends.
+        mode: if driver.state.under_way().is_some() { Mode::Drive(options.until) } else { Mode::Settle },
         timeout: options.timeout,
         patience: options.timeout.unwrap_or(Duration::from_secs(job.spec.deadline)),
     };
