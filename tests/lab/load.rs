@@ -147,7 +147,7 @@ impl Load {
 
     fn get(&self) -> std::io::Result<(u16, String)> {
         let wait = Some(Duration::from_secs(5));
-        let mut stream = TcpStream::connect_timeout(&self.at, Duration::from_secs(2))?;
+        let mut stream = TcpStream::connect_timeout(&self.at, Duration::from_secs(5))?;
         stream.set_read_timeout(wait)?;
         stream.set_write_timeout(wait)?;
         let mut request =
