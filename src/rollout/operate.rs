@@ -362,6 +362,8 @@ pub async fn history(platform: &dyn Platform, service: &str) -> anyhow::Result<H
 pub fn code(status: &Status) -> u8 {
     match status.phase {
         Phase::Healthy | Phase::Progressing => 0,
+        // A pause with an end waits for nobody.
+        Phase::Paused if status.reason == "timed-pause" => 0,
         Phase::Paused => 6,
         Phase::Aborted => 5,
         Phase::Absent | Phase::Degraded => 1,

@@ -110,6 +110,11 @@ pub fn status(service: &str, state: Option<&State>, seen: &Observation, driving:
     let unfinished = !rollout.stage.ended();
     let undriven = driving.holder.is_none() && unfinished;
     let waits = driving.last_seen.unwrap_or(rollout.stage_since);
+    let mut trial = rollout.trial.clone();
+    if rollout.stage == Stage::Healthy {
+        // What passed to the end has succeeded, although nothing ended it.
+        trial.stop();
+    }
     Status {
         service: service.to_owned(),
         phase,
@@ -119,7 +124,7 @@ pub fn status(service: &str, state: Option<&State>, seen: &Observation, driving:
         step: step_of(rollout),
         weight: weight(state, rollout, seen),
         slots: slots(state, rollout, seen),
-        analysis: rollout.trial.status(&rollout.plan.judging.metrics),
+        analysis: trial.status(&rollout.plan.judging.metrics),
         holder: driving.holder.clone(),
         undriven_since: undriven.then_some(waits),
         since: Some(since(rollout)),

@@ -49,7 +49,7 @@ fn a_candidate_with_errors_is_refused_and_its_twin_passes() {
     let folder = configure(&ns, V2, "NAME: orders, VERSION: v2");
     ns.msctl(&["deploy"]).dir(&folder).run().exits(0);
     let errors = analysis(&ns, &folder);
-    assert_eq!((&errors["phase"], &errors["value"]), (&"running".into(), &0.0.into()), "{errors}");
+    assert_eq!((&errors["phase"], &errors["value"]), (&"successful".into(), &0.0.into()), "{errors}");
     let answers = load.stop();
     assert!(
         answers.versions["v2"] > 0 && answers.statuses.keys().all(|s| [200, 500].contains(s)),
