@@ -32,7 +32,7 @@ pub struct Answers {
     /// Connection errors, time-outs and statuses outside the 200s, in order, with the seconds since the start.
     pub failures: Vec<(f64, String)>,
     /// When a SYN got no answer for seconds. Seen twice in full runs, once with nothing being rolled out; the cause
-    /// is not known, so one a load is let pass and shown, and more than one fails.
+    /// is not known, so one a load is let pass, and more than one fails.
     pub unanswered: Vec<f64>,
     pub slowest: Duration,
 }
