@@ -433,7 +433,7 @@ impl<'a> Driver<'a> {
             Mode::Drive(until) => end.or_else(|| super::until::reached(until, self).filter(|_| quiet)),
             Mode::TakeBack => end.filter(|e| *e != End::Paused),
             Mode::Settle => {
-                let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.complete(s.desired));
+                let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.settled(s.desired));
                 (quiet && whole && !self.state.resizing).then_some(End::Idle)
             }
             Mode::Once => match rollout.map(|r| r.stage) {

@@ -41,7 +41,7 @@ impl Turn<'_> {
         let wanted =
             if self.state.autoscaled { seen.desired.max(self.state.replicas) } else { self.state.replicas };
         self.scale(live, wanted);
-        seen.complete(wanted)
+        seen.settled(wanted)
     }
 
     /// The first version is reached under the service's own name, and by the router.
@@ -68,6 +68,6 @@ impl Turn<'_> {
         let live = self.live();
         let seen = self.slot(live);
         let wanted = if self.state.autoscaled { seen.desired } else { self.state.replicas };
-        seen.revision == rollout.revision && seen.complete(wanted)
+        seen.revision == rollout.revision && seen.settled(wanted)
     }
 }

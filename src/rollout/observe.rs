@@ -35,6 +35,9 @@ pub struct SlotObservation {
     pub desired: u32,
     /// The platform has acted on the newest template and number (observedGeneration is current).
     pub current: bool,
+    /// The platform's own report is behind its pods: `kubectl get` would still show fewer.
+    #[serde(default)]
+    pub lagging: bool,
     /// Pods that exist and are not terminating, of any template.
     pub replicas: u32,
     /// Pods of the present template.
@@ -65,6 +68,10 @@ impl SlotObservation {
             && self.replicas == replicas
             && self.updated == replicas
             && self.updated_available == replicas
+    }
+    /// Complete, and the platform's own report says so too.
+    pub fn settled(&self, replicas: u32) -> bool {
+        self.complete(replicas) && !self.lagging
     }
     /// No pod is left, not even a terminating one.
     pub fn empty(&self) -> bool {

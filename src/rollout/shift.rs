@@ -309,6 +309,10 @@ impl Turn<'_> {
         if !selected {
             return self.overdue(rollout, "the service's selector is switched");
         }
+        let seen = self.slot(idle);
+        if seen.lagging && seen.complete(seen.desired) {
+            return self.overdue(rollout, "the platform's report follows its pods");
+        }
         self.swap(rollout)
     }
 

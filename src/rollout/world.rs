@@ -319,6 +319,7 @@ impl World {
         let shown = SlotObservation {
             revision: s.revision,
             desired: s.desired,
+            lagging: false,
             current: s.acted == s.generation,
             replicas: alive().count() as u32,
             updated: ours().count() as u32,

@@ -1,5 +1,5 @@
 //! Cached objects in, an observation out. Pure. Counts come from pods, not from the Deployment's status: that one
-//! lags behind its pods, and says `available` of an older generation.
+//! lags behind its pods, and says `available` of an older generation. Only the end of a rollout waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -127,6 +127,9 @@ fn slot<'a>(
             slot.progressed = slot.progressed.max(since).max(started);
         }
     }
+    let said = |count: Option<i32>| count.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let report = status.map(|s| [said(s.replicas), said(s.updated_replicas), said(s.available_replicas)]);
+    slot.lagging = report.unwrap_or_default() != [slot.replicas, slot.updated, slot.available];
     slot
 }
 

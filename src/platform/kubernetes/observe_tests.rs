@@ -87,6 +87,19 @@ fn complete_only_when_all_pods_are_of_the_present_template() {
 }
 
 #[test]
+fn settled_only_when_the_deployment_says_so_too() {
+    for (available, expected) in [(Some(2), true), (Some(1), false), (None, false)] {
+        let mut deployment = Arc::unwrap_or_clone(deployment("blue", 2, (3, 3), 2));
+        let status = deployment.status.as_mut().unwrap();
+        (status.replicas, status.updated_replicas, status.available_replicas) = (Some(2), Some(2), available);
+        let pods = vec![pod("a", "blue", 2, json!({})), pod("b", "blue", 2, json!({}))];
+        let slot = blue(Arc::new(deployment), pods);
+        assert!(slot.complete(2));
+        assert_eq!(slot.settled(2), expected, "{available:?}: {slot:?}");
+    }
+}
+
+#[test]
 fn counts_tell_templates_apart() {
     let pods = vec![
         pod("a", "blue", 1, json!({})),

@@ -40,6 +40,7 @@ fn observe_slot(record: &Record, slot: Slot, spec: &SlotSpec, now: Timestamp) ->
         revision: spec.revision,
         desired: spec.replicas,
         // The supervisor decides under the same lock that changes the wish.
+        lagging: false,
         current: true,
         replicas: count(&|r| !r.stopping()),
         updated: count(&present),
