@@ -4,7 +4,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Event;
-use super::analysis::{Ask, Judging, Measure, Measured, Metric, Reading, Sighting, TallyPhase, Track, Trial};
+use super::analysis::{
+    Ask, Judging, Measure, Measured, Measurement, Metric, Reading, Sighting, TallyPhase, Track, Trial, Verdict,
+};
 use super::plan::Shape;
 use super::spec::Step;
 use super::state::{Cause, Hold, Rollout};
@@ -119,6 +121,7 @@ impl Turn<'_> {
 
     fn absorb(&mut self, judging: &Judging, trial: &mut Trial, measured: &[Measured]) {
         let until = trial.until;
+        let mut kept = Vec::new();
         for one in measured {
             let tracks = if one.inline { &mut trial.inline } else { &mut trial.background };
             let ours = |t: &&mut Track| {
@@ -130,7 +133,9 @@ impl Turn<'_> {
             };
             // What passed before is not undone by a last window too short to say anything.
             let last = one.inline && until.is_some_and(|u| one.at >= u) && !conclusive(track);
+            let last = last || track.spent(metric, one.at);
             let verdict = track.after(metric, one, last);
+            kept.push((one.clone(), last, verdict.clone()));
             if one.inline && verdict.as_ref().is_none_or(|_| one.seen.is_ok()) {
                 cap(track, until);
             }
@@ -141,6 +146,24 @@ impl Turn<'_> {
                 self.events.push(Event::measured(metric, &verdict, value, samples));
             }
         }
+        kept.into_iter().for_each(|(one, last, verdict)| self.keep(trial, &one, last, verdict));
+    }
+
+    /// Hands a measurement out, to be kept.
+    fn keep(&mut self, trial: &Trial, one: &Measured, last: bool, verdict: Option<Verdict>) {
+        let measurement = Measurement {
+            metric: one.metric.clone(),
+            slot: self.idle(),
+            revision: self.state.rollout.as_ref().map_or(0, |r| r.revision),
+            weight: trial.weight(),
+            inline: one.inline,
+            from: one.window,
+            at: one.at,
+            seen: one.seen.as_ref().ok().cloned(),
+            last,
+            verdict,
+        };
+        self.measurements.push(measurement);
     }
 
     /// A container that ends takes its counters with it: that alone is a failed measurement.
@@ -151,6 +174,7 @@ impl Turn<'_> {
         let base = base.min(seen);
         trial.restarts = Some(base);
         let value = f64::from(seen - base);
+        let mut kept = Vec::new();
         for track in trial.inline.iter_mut().chain(&mut trial.background).filter(|t| t.running()) {
             let Some(metric) = judging.metric(&track.metric).filter(|m| m.measure == Measure::Restarts)
             else {
@@ -171,9 +195,11 @@ impl Turn<'_> {
                 at: now,
                 seen: Ok(Sighting { candidate, note, ..Sighting::default() }),
             };
-            track.after(metric, &one, true);
+            let verdict = track.after(metric, &one, true);
+            kept.push((one, verdict));
             self.wake(track.due);
         }
+        kept.into_iter().for_each(|(one, verdict)| self.keep(trial, &one, true, verdict));
     }
 
     fn ask(&mut self, judging: &Judging, trial: &Trial, cursor: usize) {
@@ -304,6 +330,12 @@ fn fold(judging: &Judging, trial: &mut Trial, now: Timestamp) {
 }
 
 impl Trial {
+    /// Percent of the traffic that the present windows belong to.
+    fn weight(&self) -> u8 {
+        let share = self.share.as_deref().and_then(|s| s.split('/').next());
+        share.and_then(|w| w.parse().ok()).unwrap_or(0)
+    }
+
     /// A person goes on although nothing was said: those metrics begin anew. True when an `analyze` step's were among.
     pub fn go_on(&mut self, judging: &Judging, now: Timestamp) -> bool {
         let unsure = |t: &Track| t.tally.phase == TallyPhase::Inconclusive;

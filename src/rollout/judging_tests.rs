@@ -18,6 +18,7 @@ struct World {
     seen: Observation,
     answer: Answer,
     events: Vec<Event>,
+    kept: Vec<Measurement>,
 }
 
 fn rate(errors: u64, samples: u64) -> Result<Sighting, String> {
@@ -85,6 +86,7 @@ impl World {
             },
             answer,
             events: Vec::new(),
+            kept: Vec::new(),
         };
         world.slot(Slot::Blue, 1, 4);
         world.slot(Slot::Green, 0, 0);
@@ -116,6 +118,7 @@ impl World {
                 let decision = step("orders", &self.state, &self.seen, now);
                 self.state = State::parse(&decision.state.body()).unwrap();
                 self.events.extend(decision.events);
+                self.kept.extend(decision.measurements);
                 for effect in &decision.effects {
                     self.execute(effect);
                 }
@@ -189,6 +192,17 @@ fn five_percent_of_errors_are_refused_at_the_first_step_and_a_twin_passes() {
     assert!(cause.message.contains("errors") && cause.message.contains("green"), "{}", cause.message);
     let status = bad.rollout().trial.status(&bad.rollout().plan.judging.metrics);
     assert_eq!((status[0].phase, status[0].limit.clone()), (TallyPhase::Failed, Some(0.01.into())));
+
+    // What was measured is handed out, and says the same when it is judged again; a laxer limit had let it pass.
+    let text = serde_json::to_string(&bad.kept).unwrap();
+    let kept: Vec<Measurement> = serde_json::from_str(&text).unwrap();
+    let last = kept.iter().rfind(|m| m.metric == "errors").unwrap();
+    assert!(matches!(last.verdict, Some(Verdict::Fail(_))) && last.weight == 10, "{last:?}");
+    let metric = bad.rollout().plan.judging.metric("errors").unwrap();
+    assert!(kept.iter().filter(|m| m.metric == "errors").all(|m| m.again(metric) == m.verdict), "{kept:?}");
+    let mut lax = metric.clone();
+    lax.bounds.max = Some("10%".parse().unwrap());
+    assert_eq!(last.again(&lax), Some(Verdict::Pass));
 
     let mut twin = World::new(&canary(steps, "", ERRORS), traffic(5.0, 0));
     twin.run(300);

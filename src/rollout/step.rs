@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::analysis::Ask;
+use super::analysis::{Ask, Measurement};
 use super::replicas::{Bounds, Side};
 use super::state::{Cause, DeployResult, Hold, Rollout, Stage, State};
 use super::{Effect, Event, Motion, Observation, Routing, Selection, Slot, SlotObservation};
@@ -21,6 +21,8 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// Measurements that are wanted.
     pub asks: Vec<Ask>,
+    /// What the measurements brought back came to; to be kept.
+    pub measurements: Vec<Measurement>,
 }
 
 /// Decides. `now` is the platform's time.
@@ -34,6 +36,7 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
         wake_at: None,
         events: Vec::new(),
         asks: Vec::new(),
+        measurements: Vec::new(),
     };
     turn.remember();
     // Each pass is one transition; a plan has few, and every one needs an observation of its own.
@@ -46,8 +49,8 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
         }
     }
     turn.state.memo.measured.clear();
-    let Turn { state, effects, wake_at, events, asks, .. } = turn;
-    Decision { state, effects, wake_at, events, asks }
+    let Turn { state, effects, wake_at, events, asks, measurements, .. } = turn;
+    Decision { state, effects, wake_at, events, asks, measurements }
 }
 
 /// A decision in the making.
@@ -60,6 +63,7 @@ pub(super) struct Turn<'a> {
     pub wake_at: Option<Timestamp>,
     pub events: Vec<Event>,
     pub asks: Vec<Ask>,
+    pub measurements: Vec<Measurement>,
 }
 
 impl Turn<'_> {

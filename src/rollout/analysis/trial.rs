@@ -100,6 +100,11 @@ impl Track {
         !self.tally.phase.ended()
     }
 
+    /// Whether its window has grown for as long as it may.
+    pub fn spent(&self, metric: &Metric, at: Timestamp) -> bool {
+        at.duration_since(self.window).as_millis() >= i128::from(metric.patience())
+    }
+
     /// The track after a measurement; the verdict if it counted. `last`: nothing more can come.
     pub fn after(&mut self, metric: &Metric, measured: &Measured, last: bool) -> Option<Verdict> {
         let interval = SignedDuration::from_millis(metric.interval.unwrap_or(0) as i64);
@@ -113,8 +118,7 @@ impl Track {
             Ok(seen) => seen,
         };
         self.last = Some(seen.clone());
-        let age = measured.at.duration_since(self.window).as_millis();
-        let last = last || age >= i128::from(metric.patience());
+        let last = last || self.spent(metric, measured.at);
         match find(metric, seen, last) {
             Finding::NotYet(why) => {
                 self.tally.errors_in_a_row = 0;
