@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Event;
 use super::analysis::{
-    Ask, Judging, Measure, Measured, Measurement, Metric, Reading, Sighting, TallyPhase, Track, Trial, Verdict,
+    Ask, Judging, Measure, Measured, Measurement, Metric, Reading, Sighting, TallyPhase, Track, Trial,
+    Verdict,
 };
 use super::plan::Shape;
 use super::spec::Step;
