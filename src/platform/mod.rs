@@ -54,8 +54,8 @@ pub struct Capabilities {
     pub router: Option<String>,
     /// After a write the router's traffic may lag so long.
     pub route_lag: std::time::Duration,
-    pub header_match: bool,
-    pub mirror: bool,
+    /// What the router can do beside weights.
+    pub abilities: crate::rollout::Abilities,
 }
 
 /// One difference between what is and what a deploy would make.

@@ -172,8 +172,7 @@ fn facts(
         });
     Facts {
         router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
-        header_match: can.header_match,
-        mirror: can.mirror,
+        can: can.abilities,
         live: state.live.is_some(),
         kept,
         known: state.recent(revision, spec.window),

@@ -3,7 +3,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Event;
 use super::analysis::{
     Ask, Judging, Measure, Measured, Measurement, Metric, Reading, Sighting, TallyPhase, Track, Trial,
     Verdict,
@@ -12,6 +11,7 @@ use super::plan::Shape;
 use super::spec::Step;
 use super::state::{Cause, Hold, Rollout};
 use super::step::Turn;
+use super::{Event, Match};
 
 impl Turn<'_> {
     /// Judges the candidate at `shape`. `formed`: the slots and the route have it. Some: the verdict moves, or holds,
@@ -76,7 +76,7 @@ impl Turn<'_> {
         let now = self.now;
         let restarts = self.slot(self.idle()).restarts;
         trial.restarts.get_or_insert(restarts);
-        if served(shape) && trial.first.is_none() {
+        if shape.served() && trial.first.is_none() {
             trial.first = Some(now);
             let metrics = judging.metrics.iter().filter(|_| judging.background);
             let warm = warm(judging, trial, now);
@@ -268,14 +268,11 @@ fn conclusive(track: &Track) -> bool {
     track.tally.measurements > track.tally.inconclusives
 }
 
-fn served(shape: &Shape) -> bool {
-    shape.weight > 0 || !shape.matches.is_empty() || shape.mirror > 0
-}
-
 /// What measurements belong to.
 fn share(shape: &Shape) -> String {
-    let rules: Vec<&str> = shape.matches.iter().map(|m| m.name.as_str()).collect();
-    format!("{}/{}/{}", shape.weight, shape.mirror, rules.join(","))
+    let rules: Vec<String> = shape.matches.iter().map(Match::label).collect();
+    let copied = shape.mirror.as_ref().map_or(0, |m| m.percent);
+    format!("{}/{copied}/{}", shape.weight, rules.join(","))
 }
 
 fn warm(judging: &Judging, trial: &Trial, now: Timestamp) -> Timestamp {

@@ -8,7 +8,7 @@ use super::super::{
     Spec, Verb, obey, plan, start, step,
 };
 use super::*;
-use crate::rollout::Effect;
+use crate::rollout::{Abilities, Effect};
 use crate::service::Strategy;
 
 type Answer = Box<dyn FnMut(&Ask, Timestamp) -> Option<Result<Sighting, String>>>;
@@ -59,14 +59,7 @@ impl World {
             reason: None,
             by: "me".into(),
         });
-        let facts = Facts {
-            router: Some(0),
-            header_match: true,
-            mirror: true,
-            live: true,
-            kept: false,
-            known: false,
-        };
+        let facts = Facts { router: Some(0), can: Abilities::ALL, live: true, kept: false, known: false };
         let plan = plan(&Spec::resolve(&service, &Options::default()).unwrap(), &facts).unwrap();
         let state = start(&state, plan, revision, false, "me", now);
         let route = RouteObservation {

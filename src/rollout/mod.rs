@@ -17,6 +17,7 @@ mod options;
 mod plan;
 mod replicas;
 mod retreat;
+mod routing;
 #[cfg(test)]
 mod scenarios;
 mod shift;
@@ -36,14 +37,15 @@ pub mod view;
 mod world;
 
 pub use deploy::{Ended, Forecast, History, Outcome, deploy, forecast};
-pub use effect::{Effect, HeaderMatch, MatchValue, Routing, Selection};
+pub use effect::{Effect, Selection};
 pub use event::Event;
 pub use observe::{Observation, Problem, RouteObservation, SlotObservation};
 pub use operate::{Obeyed, attach, code, history, look, not_deployed, restart, undo, verb, watch};
 pub use options::{Options, Until};
 pub use plan::{Facts, Motion, Plan, StepForecast, plan};
+pub use routing::{Abilities, Affinity, HeaderMatch, Match, MatchValue, Mirror, Routing};
 pub use slot::{Placed, Slot};
-pub use spec::{Spec, Step, Wait};
+pub use spec::{Spec, Step, Sticky, Wait};
 pub use state::{Cause, Deploy, DeployResult, Hold, Intent, Previous, Revision, Rollout, Stage, State, Verb};
 pub use status::{Driving, Phase, SlotStatus, Slots, Status, StepStatus, WeightStatus, status};
 pub use step::{Decision, step};

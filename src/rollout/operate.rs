@@ -289,8 +289,7 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     });
     let facts = Facts {
         router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
-        header_match: can.header_match,
-        mirror: can.mirror,
+        can: can.abilities,
         live: true,
         kept,
         known: state.recent(target, spec.window),

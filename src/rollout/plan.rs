@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::analysis::Judging;
 use super::replicas::{self, Bounds, Counts};
-use super::{HeaderMatch, Spec, Step};
+use super::{Abilities, Affinity, Match, Mirror, Routing, Slot, Spec, Step, Sticky};
 use crate::error::Failure;
 use crate::service::{Amount, Strategy};
 
@@ -30,8 +30,8 @@ pub enum Motion {
 pub struct Facts {
     /// A router splits the traffic; its lag in milliseconds.
     pub router: Option<u64>,
-    pub header_match: bool,
-    pub mirror: bool,
+    /// What the router can do beside weights.
+    pub can: Abilities,
     /// A revision serves.
     pub live: bool,
     /// The idle slot runs the wanted revision at full size: its way back is one switch.
@@ -64,6 +64,9 @@ pub struct Plan {
     pub no_rollback: bool,
     #[serde(default)]
     pub proceed: bool,
+    /// Clients stay with the slot that they met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Sticky>,
     /// By what the candidate is judged; nothing where it need not prove itself.
     #[serde(default, skip_serializing_if = "Judging::is_empty")]
     pub judging: Judging,
@@ -88,7 +91,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
             vec![Step::Weight(100)]
         }
         Motion::Router | Motion::Replicas | Motion::Switch => {
-            spec.steps.iter().try_for_each(|step| can(step, motion, facts))?;
+            spec.steps.iter().try_for_each(|step| needs_router(step, motion))?;
             smoked(spec, motion)?
         }
     };
@@ -108,9 +111,11 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
         dynamic_stable: spec.dynamic_stable && motion == Motion::Router && !spec.autoscaled,
         no_rollback: spec.no_rollback,
         proceed: spec.proceed,
+        affinity: spec.affinity.clone().filter(|_| motion == Motion::Router),
         judging: if proves { spec.judging.clone() } else { Judging::default() },
         hash: String::new(),
     };
+    able(&plan, spec, facts)?;
     plan.hash = plan.digest();
     Ok(plan)
 }
@@ -135,7 +140,8 @@ fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
     let first = steps.iter().position(|s| match s {
         Step::Weight(weight) => *weight > 0,
         Step::Match(rules) => !rules.is_empty(),
-        Step::Mirror(percent) => *percent > 0,
+        Step::Mirror(mirror) => mirror.is_some(),
+        Step::Cohort { .. } => true,
         Step::Scale(_) | Step::Pause(_) | Step::Analyze { .. } => false,
     });
     let Some(first) = first else { return Ok(steps) };
@@ -157,27 +163,43 @@ fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
     Ok(steps)
 }
 
-fn can(step: &Step, motion: Motion, facts: &Facts) -> Result<(), Failure> {
-    let refuse = |what: &str| {
-        Err(Failure::usage(
+fn needs_router(step: &Step, motion: Motion) -> Result<(), Failure> {
+    let what = match (step, motion) {
+        (Step::Match(_), Motion::Replicas | Motion::Switch) => "a header or match step",
+        (Step::Mirror(_), Motion::Replicas | Motion::Switch) => "mirroring",
+        (Step::Cohort { .. }, Motion::Replicas | Motion::Switch) => "an A/B test",
+        (Step::Scale(_), Motion::Replicas) => "a scale step",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(
+        "router",
+        format!("{what} needs a router, and here numbers of pods split the traffic"),
+    )
+    .hint("expose the service through a router (`expose`, `traffic.router`), or use another strategy"))
+}
+
+/// Refuses what the router cannot do, before anything is written.
+fn able(plan: &Plan, spec: &Spec, facts: &Facts) -> Result<(), Failure> {
+    let kept = facts.kept || facts.known;
+    if plan.motion == Motion::Replicas && spec.affinity.is_some() && !kept {
+        return Err(Failure::usage(
             "router",
-            format!("{what} needs a router, and here numbers of pods split the traffic"),
+            "rollout.affinity needs a router, and here numbers of pods split the traffic",
         )
-        .hint("expose the service through a router (`expose`, `traffic.router`), or leave the step out"))
-    };
-    let unable = |what: &str| {
-        Err(Failure::usage("router", format!("the router cannot do {what}"))
-            .hint("leave the step out, or use another router"))
-    };
-    match (step, motion) {
-        (Step::Match(rules), Motion::Router) if !rules.is_empty() && !facts.header_match => {
-            unable("header matches")
-        }
-        (Step::Mirror(percent), Motion::Router) if *percent > 0 && !facts.mirror => unable("mirroring"),
-        (Step::Match(_), Motion::Replicas | Motion::Switch) => refuse("a header step"),
-        (Step::Mirror(_), Motion::Replicas | Motion::Switch) => refuse("a mirror step"),
-        (Step::Scale(_), Motion::Replicas) => refuse("a scale step"),
-        _ => Ok(()),
+        .hint(
+            "expose the service through a router (`expose`, `traffic.router`), or remove rollout.affinity",
+        ));
+    }
+    if plan.motion != Motion::Router {
+        return Ok(());
+    }
+    let routing = |cursor: usize| plan.shape(cursor, spec.replicas).routing(Slot::Green, 2, Some(1));
+    match (0..plan.steps.len()).find_map(|cursor| facts.can.lacks(&routing(cursor))) {
+        None => Ok(()),
+        Some(what) => Err(Failure::usage("router", format!("the router cannot do {what}")).hint(
+            "docs/rollouts.md says which router can; name another with `traffic.router` or `traffic.gateway`, \
+             or leave that out",
+        )),
     }
 }
 
@@ -185,9 +207,34 @@ fn can(step: &Step, motion: Motion, facts: &Facts) -> Result<(), Failure> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     pub weight: u8,
-    pub matches: Vec<HeaderMatch>,
-    pub mirror: u8,
+    pub matches: Vec<Match>,
+    pub mirror: Option<Mirror>,
+    pub affinity: Option<Sticky>,
     pub pods: Counts,
+}
+
+impl Shape {
+    /// Some request may reach the candidate.
+    pub fn served(&self) -> bool {
+        self.weight > 0 || !self.matches.is_empty() || self.mirror.is_some()
+    }
+
+    /// As the router is told, for a candidate that runs `revision` beside the live one.
+    pub fn routing(&self, candidate: Slot, revision: u32, live: Option<u32>) -> Routing {
+        let affinity = self.affinity.as_ref().map(|sticky| Affinity {
+            cookie: sticky.cookie.clone(),
+            max_age: sticky.max_age,
+            candidate: revision.to_string(),
+            stable: live.filter(|_| sticky.cohort).map(|l| l.to_string()),
+        });
+        Routing {
+            candidate,
+            weight: self.weight,
+            matches: self.matches.clone(),
+            mirror: self.mirror.clone(),
+            affinity,
+        }
+    }
 }
 
 impl Plan {
@@ -211,30 +258,49 @@ impl Plan {
         let mut shape = Shape {
             weight: 0,
             matches: Vec::new(),
-            mirror: 0,
+            mirror: None,
+            affinity: None,
             pods: Counts { candidate: 0, live: replicas },
         };
         let mut scale: Option<Amount> = None;
+        // A rule of a step ends with the wait that follows it; a cohort's with the rollout.
+        let (mut passing, mut cohort) = (false, false);
         for step in self.steps.iter().take(cursor + 1) {
+            if std::mem::take(&mut passing) {
+                shape.matches.clear();
+            }
             match step {
                 Step::Weight(weight) => shape.weight = *weight,
                 Step::Scale(amount) => scale = *amount,
-                Step::Pause(_) | Step::Analyze { .. } => {}
+                Step::Pause(_) | Step::Analyze { .. } => passing = !cohort,
                 Step::Match(rules) => shape.matches = rules.clone(),
-                Step::Mirror(percent) => shape.mirror = *percent,
+                Step::Mirror(mirror) => shape.mirror = mirror.clone(),
+                Step::Cohort { matches, percent } => {
+                    cohort = true;
+                    shape.matches = matches.clone();
+                    shape.weight = *percent;
+                }
             }
         }
         if shape.weight >= 100 {
             shape.matches.clear();
-            shape.mirror = 0;
+            shape.mirror = None;
         }
+        shape.affinity = self.affinity.clone().filter(|_| (1..100).contains(&shape.weight));
+        shape.pods = self.pods(&shape, scale, cohort, replicas);
+        shape
+    }
+
+    fn pods(&self, shape: &Shape, scale: Option<Amount>, cohort: bool, replicas: u32) -> Counts {
         let full = replicas.max(1);
-        let served = shape.weight > 0 || !shape.matches.is_empty() || shape.mirror > 0;
-        shape.pods = match self.motion {
+        let copied = shape.mirror.as_ref().map_or(0, |m| m.percent);
+        match self.motion {
             Motion::Replicas => replicas::split(replicas, shape.weight, self.surge.ceil(full) > 0),
             Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
                 let by_weight = match self.motion {
-                    Motion::Router => replicas::carrying(full, shape.weight.max(shape.mirror)),
+                    // Nobody knows how many a cohort is: it may be all of them.
+                    Motion::Router if cohort && !shape.matches.is_empty() => full,
+                    Motion::Router => replicas::carrying(full, shape.weight.max(copied)),
                     _ => 0,
                 };
                 let wanted = match scale {
@@ -247,10 +313,9 @@ impl Plan {
                 } else {
                     replicas
                 };
-                Counts { candidate: wanted.max(u32::from(served)), live }
+                Counts { candidate: wanted.max(u32::from(shape.served())), live }
             }
-        };
-        shape
+        }
     }
 
     /// What each step will mean in pods, for the plan that is shown before anything is written.
@@ -307,7 +372,7 @@ mod tests {
     }
 
     const ROUTER: Facts =
-        Facts { router: Some(100), header_match: true, mirror: true, live: true, kept: false, known: false };
+        Facts { router: Some(100), can: Abilities::ALL, live: true, kept: false, known: false };
 
     #[test]
     fn scenario_6_scale_steps_with_a_router() {
@@ -333,7 +398,7 @@ mod tests {
     fn a_step_the_target_cannot_do_is_refused() {
         let header = "{strategy: canary, steps: [{weight: 20}, {header: {name: x, exact: y}}]}";
         assert!(plan(&spec(3, header), &Facts { live: true, ..Default::default() }).is_err());
-        assert!(plan(&spec(3, header), &Facts { header_match: false, ..ROUTER }).is_err());
+        assert!(plan(&spec(3, header), &Facts { can: Abilities::default(), ..ROUTER }).is_err());
         assert!(plan(&spec(3, header), &ROUTER).is_ok());
     }
 

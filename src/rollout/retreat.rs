@@ -70,7 +70,7 @@ impl Turn<'_> {
                 let share =
                     (serving.available * 100).checked_div(replicas.max(1)).unwrap_or(0).min(100) as u8;
                 let weight = if enough { 0 } else { (100 - share).min(route.routing.weight_of(idle)) };
-                self.route(Routing { candidate: idle, weight, matches: Vec::new(), mirror: 0 });
+                self.route(Routing::split(idle, weight));
                 return false;
             }
             self.route(all.clone());

@@ -135,16 +135,18 @@ impl Turn<'_> {
                 }
                 self.now >= due
             }
-            Step::Weight(_) | Step::Scale(_) | Step::Match(_) | Step::Mirror(_) => match formed {
-                Formed::Reached => true,
-                Formed::Shrinking => false,
-                Formed::Waiting(what) => {
-                    return match self.judge(rollout, idle, Some(what)) {
-                        Some(cause) => self.refuse(rollout, cause),
-                        None => false,
-                    };
+            Step::Weight(_) | Step::Scale(_) | Step::Match(_) | Step::Mirror(_) | Step::Cohort { .. } => {
+                match formed {
+                    Formed::Reached => true,
+                    Formed::Shrinking => false,
+                    Formed::Waiting(what) => {
+                        return match self.judge(rollout, idle, Some(what)) {
+                            Some(cause) => self.refuse(rollout, cause),
+                            None => false,
+                        };
+                    }
                 }
-            },
+            }
         };
         over && self.judged_enough(rollout, &shape) && self.next_step(rollout)
     }
@@ -230,12 +232,7 @@ impl Turn<'_> {
         let Some(present) = self.seen.route.clone() else {
             return Formed::Waiting("the route is gone".into());
         };
-        let wanted = Routing {
-            candidate: idle,
-            weight: shape.weight,
-            matches: shape.matches.clone(),
-            mirror: shape.mirror,
-        };
+        let wanted = shape.routing(idle, rollout.revision, rollout.from);
         let (seen, serving) = (self.slot(idle), self.slot(live));
         let replicas = self.replicas();
         // The live slot follows the weight that is, and only then the one that is wanted.

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Judging;
-use super::{HeaderMatch, MatchValue, Options};
+use super::{HeaderMatch, Match, MatchValue, Mirror, Options};
 use crate::error::Failure;
-use crate::service::{Amount, HeaderSpec, PauseSpec, ScaleSpec, Service, StepSpec, Strategy};
+use crate::service::{
+    Amount, Duration, HeaderSpec, MatchSpec, MirrorSpec, PauseSpec, ScaleSpec, Service, StepSpec, Strategy,
+};
 
 /// One step of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,10 +23,15 @@ pub enum Step {
         seconds: Option<u64>,
         metrics: Vec<String>,
     },
-    /// Requests that match go to the candidate; none removes the rule.
-    Match(Vec<HeaderMatch>),
-    /// Percent of the requests copied to the candidate.
-    Mirror(u8),
+    /// Requests that match go to the candidate, until the next wait is over; none removes the rule.
+    Match(Vec<Match>),
+    /// Requests copied to the candidate; None stops it.
+    Mirror(Option<Mirror>),
+    /// Who meets the candidate in an A/B test: all that match, and `percent` of the other clients, for good.
+    Cohort {
+        matches: Vec<Match>,
+        percent: u8,
+    },
 }
 
 impl Step {
@@ -44,14 +51,38 @@ impl Step {
                 format!("analyze{}{names}", time.unwrap_or_default())
             }
             Step::Match(rules) if rules.is_empty() => "remove the header rule".into(),
-            Step::Match(rules) => {
-                let names: Vec<&str> = rules.iter().map(|r| r.name.as_str()).collect();
-                format!("header {}", names.join(", "))
+            Step::Match(rules) => labels(rules),
+            Step::Mirror(None) => "stop the mirror".into(),
+            Step::Mirror(Some(mirror)) if mirror.methods.is_empty() => format!("mirror {} %", mirror.percent),
+            Step::Mirror(Some(mirror)) => {
+                format!("mirror {} % of {}", mirror.percent, mirror.methods.join(", "))
             }
-            Step::Mirror(0) => "stop the mirror".into(),
-            Step::Mirror(percent) => format!("mirror {percent} %"),
+            Step::Cohort { matches, percent: 0 } => format!("cohort: {}", labels(matches)),
+            Step::Cohort { matches, percent } if matches.is_empty() => {
+                format!("cohort: {percent} % of the clients")
+            }
+            Step::Cohort { matches, percent } => {
+                format!("cohort: {}, {percent} % of the other clients", labels(matches))
+            }
         }
     }
+}
+
+fn labels(rules: &[Match]) -> String {
+    rules.iter().map(Match::label).collect::<Vec<_>>().join(" or ")
+}
+
+/// A cookie that keeps clients with the slot that they met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sticky {
+    pub cookie: String,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u64>,
+    /// Those who met the live slot stay there too.
+    #[serde(default)]
+    pub cohort: bool,
 }
 
 /// How long a pause lasts.
@@ -81,8 +112,9 @@ pub struct Spec {
     pub dynamic_stable: bool,
     pub no_rollback: bool,
     pub proceed: bool,
-    /// Of a canary or blue-green; the last is weight 100.
+    /// Of all strategies but rolling; weight 100 is there.
     pub steps: Vec<Step>,
+    pub affinity: Option<Sticky>,
     /// By what a candidate is judged.
     pub judging: Judging,
 }
@@ -100,14 +132,8 @@ impl Spec {
             Strategy::Rolling => Vec::new(),
             Strategy::Canary => canary(service, options)?,
             Strategy::BlueGreen => blue_green(service)?,
-            Strategy::Ab | Strategy::Mirror => {
-                return Err(Failure::usage(
-                    "strategy",
-                    format!("rollout.strategy: {strategy} is not part of this build"),
-                )
-                .hint("use rolling, canary (its steps know header and mirror) or blue-green")
-                .into());
-            }
+            Strategy::Ab => ab(service)?,
+            Strategy::Mirror => mirror(service),
         };
         if strategy != Strategy::Canary && !options.steps.is_empty() {
             return Err(
@@ -118,11 +144,6 @@ impl Spec {
             Strategy::Rolling => Judging::default(),
             _ => Judging::resolve(service)?,
         };
-        if rollout.affinity.is_some() {
-            return Err(Failure::usage("affinity", "rollout.affinity is not part of this build")
-                .hint("remove rollout.affinity, or use a header step")
-                .into());
-        }
         let seconds = |d: crate::service::Duration| d.0.as_secs();
         let deadline = seconds(rollout.progress_deadline).max(1);
         Ok(Spec {
@@ -141,6 +162,7 @@ impl Spec {
             no_rollback: options.no_rollback,
             proceed: options.proceed,
             steps,
+            affinity: affinity(service, strategy),
             judging,
         })
     }
@@ -154,7 +176,7 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
         steps.extend([10, 50].map(Step::Weight));
     } else {
         for spec in &service.rollout.steps {
-            steps.push(step(spec)?);
+            steps.push(step(service, spec)?);
         }
     }
     if !matches!(steps.iter().rev().find(|s| matches!(s, Step::Weight(_))), Some(Step::Weight(100))) {
@@ -182,7 +204,7 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn step(spec: &StepSpec) -> anyhow::Result<Step> {
+fn step(service: &Service, spec: &StepSpec) -> anyhow::Result<Step> {
     if spec.experiment.is_some() {
         return Err(Failure::usage("experiment", "rollout.steps: experiment is not part of this build")
             .hint("an analyze step judges the candidate against the live slot: `max: 1.2x`")
@@ -208,26 +230,118 @@ fn step(spec: &StepSpec) -> anyhow::Result<Step> {
         }));
     }
     if let Some(header) = &spec.header {
-        return Ok(Step::Match(rule(header, false)?.into_iter().collect()));
+        let rule = rule(header, false)?.map(|h| Match { headers: vec![h], ..Match::default() });
+        return Ok(Step::Match(rule.into_iter().collect()));
     }
-    Ok(Step::Mirror(spec.mirror.unwrap_or(0)))
+    if let Some(matches) = &spec.matches {
+        return Ok(Step::Match(matches.iter().map(matching).collect::<anyhow::Result<_>>()?));
+    }
+    let percent = spec.mirror.unwrap_or(0);
+    let methods = spec.methods.as_ref().unwrap_or(&service.rollout.mirror.methods);
+    Ok(Step::Mirror((percent > 0).then(|| Mirror { percent, methods: named(methods) })))
+}
+
+/// All methods are none in particular.
+fn named(methods: &[String]) -> Vec<String> {
+    if methods.iter().any(|m| m == "*") {
+        return Vec::new();
+    }
+    methods.iter().map(|m| m.to_ascii_uppercase()).collect()
+}
+
+/// All conditions of one entry.
+fn matching(spec: &MatchSpec) -> anyhow::Result<Match> {
+    let mut headers = Vec::new();
+    for (header, cookie) in [(&spec.header, false), (&spec.cookie, true)] {
+        if let Some(header) = header {
+            headers.extend(rule(header, cookie)?);
+        }
+    }
+    let path = match &spec.path {
+        None => None,
+        Some(path) => Some(value("path", [&path.exact, &path.prefix, &path.regex])?),
+    };
+    let found = Match { headers, method: spec.method.as_ref().map(|m| m.to_ascii_uppercase()), path };
+    if found == Match::default() {
+        return Err(
+            Failure::usage("match", "a match names nothing: give header, cookie, method or path").into()
+        );
+    }
+    Ok(found)
+}
+
+fn ab(service: &Service) -> anyhow::Result<Vec<Step>> {
+    let spec = service.rollout.ab.clone().unwrap_or_default();
+    let matches = spec.matches.iter().map(matching).collect::<anyhow::Result<Vec<_>>>()?;
+    if matches.is_empty() && spec.percent == 0 {
+        return Err(Failure::usage("ab", "rollout.ab names nobody who would meet the candidate")
+            .hint("give `match` (header, cookie, method, path), or `percent` of the clients")
+            .into());
+    }
+    let cohort = Step::Cohort { matches, percent: spec.percent };
+    Ok(vec![cohort, decided(service, spec.until), Step::Weight(100)])
+}
+
+fn mirror(service: &Service) -> Vec<Step> {
+    let MirrorSpec { percent, methods, until } = &service.rollout.mirror;
+    let copies = Step::Mirror(Some(Mirror { percent: *percent, methods: named(methods) }));
+    vec![copies, decided(service, *until), Step::Weight(100)]
+}
+
+/// What ends a test: metrics that are judged until then, the time alone, or a person.
+fn decided(service: &Service, until: Option<Duration>) -> Step {
+    match until.map(|u| u.0.as_secs().max(1)) {
+        None => Step::Pause(Wait::Person),
+        Some(seconds) if service.rollout.analysis.metrics.is_empty() => Step::Pause(Wait::Seconds(seconds)),
+        Some(seconds) => Step::Analyze { seconds: Some(seconds), metrics: Vec::new() },
+    }
+}
+
+/// A percentage of an A/B test is of clients, so that one is needed for it.
+fn affinity(service: &Service, strategy: Strategy) -> Option<Sticky> {
+    let asked = service.rollout.affinity.as_ref().map(|a| Sticky {
+        cookie: a.cookie.clone(),
+        max_age: a.max_age.map(|d| d.0.as_secs()),
+        cohort: strategy == Strategy::Ab,
+    });
+    match strategy {
+        Strategy::Canary => asked,
+        Strategy::Ab if service.rollout.ab.as_ref().is_some_and(|ab| ab.percent > 0) => {
+            let cookie = format!("{}-cohort", service.service);
+            asked.or(Some(Sticky { cookie, max_age: None, cohort: true }))
+        }
+        Strategy::Ab | Strategy::Rolling | Strategy::BlueGreen | Strategy::Mirror => None,
+    }
 }
 
 /// A header rule; None when it names nothing.
 fn rule(spec: &HeaderSpec, cookie: bool) -> anyhow::Result<Option<HeaderMatch>> {
     let Some(name) = spec.name.clone() else { return Ok(None) };
+    let what = format!("{} {name}", if cookie { "cookie" } else { "header" });
+    let value = value(&what, [&spec.exact, &spec.prefix, &spec.regex])?;
+    Ok(Some(HeaderMatch { name, cookie, value }))
+}
+
+fn value(what: &str, [exact, prefix, regex]: [&Option<String>; 3]) -> anyhow::Result<MatchValue> {
     let values = [
-        spec.exact.clone().map(MatchValue::Exact),
-        spec.prefix.clone().map(MatchValue::Prefix),
-        spec.regex.clone().map(MatchValue::Regex),
+        exact.clone().map(MatchValue::Exact),
+        prefix.clone().map(MatchValue::Prefix),
+        regex.clone().map(MatchValue::Regex),
     ];
     let mut values = values.into_iter().flatten();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(Some(HeaderMatch { name, cookie, value })),
+    let found = match (values.next(), values.next()) {
+        (Some(value), None) => value,
         _ => {
-            Err(Failure::usage("header", format!("header {name}: give one of exact, prefix and regex"))
-                .into())
+            return Err(
+                Failure::usage("match", format!("{what}: give one of exact, prefix and regex")).into()
+            );
         }
+    };
+    match &found {
+        MatchValue::Regex(text) if regex::Regex::new(text).is_err() => {
+            Err(Failure::usage("match", format!("{what}: {text:?} is no regular expression")).into())
+        }
+        _ => Ok(found),
     }
 }
 
@@ -296,11 +410,5 @@ mod tests {
             spec.steps,
             [Step::Scale(Some(Amount::Count(1))), Step::Pause(Wait::Person), Step::Weight(100)]
         );
-    }
-
-    #[test]
-    fn what_this_build_cannot_judge_is_refused() {
-        let error = Spec::resolve(&service("{strategy: ab}"), &Options::default()).expect_err("is refused");
-        assert_eq!(crate::error::kind(&error).code(), 2);
     }
 }

@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::host::Host;
 use super::{
-    Effect, Event, Frame, Observation, Problem, RouteObservation, Routing, Selection, Slot, SlotObservation,
+    Abilities, Effect, Event, Frame, Observation, Problem, RouteObservation, Routing, Selection, Slot,
+    SlotObservation,
 };
 use crate::context::Ctx;
 use crate::platform::{
@@ -356,7 +357,7 @@ impl World {
         if let Some((routing, ..)) = self.route.as_ref().filter(|_| self.floor != Some(0)) {
             for slot in Slot::ALL {
                 let deadly = self.slots.get(&slot).is_some_and(|s| s.pods.iter().any(|p| p.dead(now)));
-                if routing.weight_of(slot) > 0
+                if routing.reaches(slot)
                     && self.available(slot) == 0
                     && self.slots.contains_key(&slot)
                     && !deadly
@@ -365,8 +366,7 @@ impl World {
                         || self.log.iter().any(|l| l.contains("healthy"));
                     if started {
                         self.broken.push(format!(
-                            "at {now}: {slot} has weight {} and no available pod",
-                            routing.weight_of(slot)
+                            "at {now}: requests are sent to {slot}, which has no available pod: {routing:?}"
                         ));
                     }
                 }
@@ -572,8 +572,7 @@ impl Platform for Place {
         Ok(Capabilities {
             router: world.router.then(|| "simulated".to_owned()),
             route_lag: Duration::from_millis(if world.router { world.lag } else { 0 }),
-            header_match: world.router,
-            mirror: world.router,
+            abilities: if world.router { Abilities::ALL } else { Abilities::default() },
         })
     }
     async fn template(&self, _: &Ctx, _: &Release) -> anyhow::Result<Template> {

@@ -405,6 +405,7 @@ pub struct Rollout {
     pub blue_green: BlueGreen,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ab: Option<Ab>,
+    pub mirror: MirrorSpec,
     pub analysis: Analysis,
 }
 
@@ -425,6 +426,7 @@ impl Default for Rollout {
             steps: Vec::new(),
             blue_green: BlueGreen::default(),
             ab: None,
+            mirror: MirrorSpec::default(),
             analysis: Analysis::default(),
         }
     }
@@ -453,7 +455,7 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// A client that met the candidate stays with it.
+/// A client that met the candidate stays with it, by a cookie, until the weight is 0.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Affinity {
@@ -481,12 +483,19 @@ pub struct StepSpec {
     /// Metrics of this analyze or experiment; all when none is named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
-    /// Requests with this header go to the candidate; `{}` removes the rule.
+    /// Requests with this header go to the candidate until the next pause or analysis is over; `{}` removes the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<HeaderSpec>,
-    /// Copy so many percent of the requests to the candidate.
+    /// Requests that meet any of these go to the candidate until the next pause or analysis is over; `[]` removes
+    /// the rule.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matches: Option<Vec<MatchSpec>>,
+    /// Copy so many percent of the requests to the candidate; 0 stops it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<u8>,
+    /// Of the requests that this mirror copies; `rollout.mirror.methods` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
     /// Fresh pods of both versions, judged against each other for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Duration>,
@@ -501,6 +510,7 @@ impl StepSpec {
             ("pause", self.pause.is_some()),
             ("analyze", self.analyze.is_some()),
             ("header", self.header.is_some()),
+            ("match", self.matches.is_some()),
             ("mirror", self.mirror.is_some()),
             ("experiment", self.experiment.is_some()),
         ]
@@ -608,16 +618,39 @@ impl Default for BlueGreen {
     }
 }
 
+/// Who meets the candidate in an A/B test.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Ab {
+    /// Requests that meet any of these go to the candidate.
     #[serde(rename = "match")]
     pub matches: Vec<MatchSpec>,
+    /// So many percent of the other clients go to the candidate and stay; they are told apart by a cookie.
     pub percent: u8,
+    /// Ends the test: by the metrics if there are any, else promoted. Without it a person decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Duration>,
 }
 
+/// Which requests are copied to the candidate, whose answers nobody gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MirrorSpec {
+    pub percent: u8,
+    /// Others than GET and HEAD change something twice; `*` is all.
+    pub methods: Vec<String>,
+    /// Ends the test: by the metrics if there are any, else promoted. Without it a person decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Duration>,
+}
+
+impl Default for MirrorSpec {
+    fn default() -> Self {
+        MirrorSpec { percent: 100, methods: ["GET", "HEAD"].map(str::to_owned).to_vec(), until: None }
+    }
+}
+
+/// A request that meets every condition given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MatchSpec {
@@ -625,6 +658,24 @@ pub struct MatchSpec {
     pub header: Option<HeaderSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cookie: Option<HeaderSpec>,
+    /// Such as `POST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The whole path as the client asks for it; a prefix ends at a path element.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathSpec>,
+}
+
+/// One of the three.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PathSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

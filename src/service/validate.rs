@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Service, StepSpec, Strategy};
+use super::{HeaderSpec, MatchSpec, Rollout, Service, StepSpec, Strategy};
 use crate::error::Failure;
 
 /// A DNS label of at most 50 characters: `-blue` and the pods' suffixes must fit in 63.
@@ -56,6 +56,7 @@ fn check(service: &Service) -> Result<(), (String, String)> {
     for (index, step) in service.rollout.steps.iter().enumerate() {
         check_step(step).map_err(|why| (format!("rollout.steps[{index}]"), why))?;
     }
+    check_traffic(&service.rollout)?;
     super::metric::check(&service.rollout)?;
     if service.rollout.strategy == Strategy::Canary
         && let Some(why) = falling_weights(&service.rollout.steps)
@@ -69,16 +70,79 @@ fn check_step(step: &StepSpec) -> Result<(), String> {
     let set = step.actions();
     match set.as_slice() {
         [_] => {}
-        [] => return Err("names no action; one of weight, scale, pause, analyze, header, mirror".into()),
+        [] => {
+            return Err("names no action; one of weight, scale, pause, analyze, header, match, mirror".into());
+        }
         several => return Err(format!("names {}; a step has one action", several.join(" and "))),
     }
     if step.weight.is_some_and(|w| w > 100) || step.mirror.is_some_and(|m| m > 100) {
         return Err("a weight is a percentage from 0 to 100".into());
     }
+    if step.methods.is_some() && step.mirror.is_none() {
+        return Err("methods belong to mirror".into());
+    }
+    check_methods(step.methods.as_deref().unwrap_or_default())?;
+    check_header(step.header.as_ref(), false)?;
+    step.matches.iter().flatten().try_for_each(check_match)?;
     if !step.metrics.is_empty() && step.analyze.is_none() && step.experiment.is_none() {
         return Err("metrics belong to analyze or experiment".into());
     }
     Ok(())
+}
+
+/// Who is sent, copied or kept where.
+fn check_traffic(rollout: &Rollout) -> Result<(), (String, String)> {
+    let at = |key: String| move |why: String| (key, why);
+    if let Some(affinity) = &rollout.affinity {
+        check_token("cookie", &affinity.cookie).map_err(at("rollout.affinity".into()))?;
+    }
+    if let Some(ab) = &rollout.ab {
+        for (index, one) in ab.matches.iter().enumerate() {
+            check_match(one).map_err(at(format!("rollout.ab.match[{index}]")))?;
+        }
+        if ab.percent > 99 {
+            return Err(("rollout.ab.percent".into(), "a cohort is 0 to 99 percent of the clients".into()));
+        }
+    }
+    check_methods(&rollout.mirror.methods).map_err(at("rollout.mirror.methods".into()))?;
+    match rollout.mirror.percent {
+        1..=100 => Ok(()),
+        _ => Err(("rollout.mirror.percent".into(), "copies are 1 to 100 percent of the requests".into())),
+    }
+}
+
+fn check_match(one: &MatchSpec) -> Result<(), String> {
+    check_header(one.header.as_ref(), false)?;
+    check_header(one.cookie.as_ref(), true)?;
+    one.method.iter().try_for_each(|m| check_token("method", m))?;
+    let paths = one.path.iter().flat_map(|p| [&p.exact, &p.prefix]).flatten();
+    match paths.into_iter().find(|p| !p.starts_with('/')) {
+        Some(path) => Err(format!("path {path:?} must begin with a slash")),
+        None => Ok(()),
+    }
+}
+
+fn check_header(header: Option<&HeaderSpec>, cookie: bool) -> Result<(), String> {
+    let Some(header) = header else { return Ok(()) };
+    let what = if cookie { "cookie" } else { "header" };
+    match &header.name {
+        Some(name) => check_token(what, name),
+        None if *header == HeaderSpec::default() && !cookie => Ok(()),
+        None => Err(format!("{what}: it has no name")),
+    }
+}
+
+fn check_methods(methods: &[String]) -> Result<(), String> {
+    methods.iter().try_for_each(|m| check_token("method", m))
+}
+
+/// What HTTP calls a token: names of headers, cookies and methods are (RFC 9110, section 5.6.2).
+fn check_token(what: &str, text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    match !text.is_empty() && text.chars().all(fits) {
+        true => Ok(()),
+        false => Err(format!("{what} {text:?} is no HTTP token: letters, digits and hyphens")),
+    }
 }
 
 fn falling_weights(steps: &[StepSpec]) -> Option<String> {

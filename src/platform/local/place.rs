@@ -21,7 +21,7 @@ use crate::platform::{
     Action, Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored,
     Template,
 };
-use crate::rollout::{Effect, Observation, Selection, Slot};
+use crate::rollout::{Abilities, Effect, Observation, Selection, Slot};
 use crate::settings::Env;
 
 /// Variables that toolchains and runtimes need to be found; all else of the user's environment stays out.
@@ -141,8 +141,7 @@ impl Platform for Local {
         Ok(Capabilities {
             router: Some("local proxy".into()),
             route_lag: Duration::ZERO,
-            header_match: true,
-            mirror: true,
+            abilities: Abilities::ALL,
         })
     }
 

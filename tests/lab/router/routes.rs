@@ -1,7 +1,7 @@
 //! The adapter's HTTPRoute on a real router: what it writes is accepted, read back, and splits as it says.
 
 use msctl::platform::Error;
-use msctl::rollout::{Effect, HeaderMatch, MatchValue, Routing, Slot};
+use msctl::rollout::{Effect, HeaderMatch, Match, MatchValue, Routing, Slot};
 
 use crate::harness::{Lab, V1, V2};
 use crate::kubernetes::{Site, of};
@@ -18,7 +18,7 @@ fn a_route_splits_by_weight_header_and_cookie() {
     site.run(async {
         let can = site.platform.capabilities().await.unwrap();
         assert_eq!(can.router.as_deref(), Some("gateway-api (router/lab)"));
-        assert!(can.header_match && !can.mirror, "Traefik cannot mirror: {can:?}");
+        assert!(can.abilities.headers && !can.abilities.mirror, "Traefik cannot mirror: {can:?}");
         site.install(1, V1, 1).await;
         site.install(2, V2, 1).await;
         for (slot, revision) in [(Slot::Blue, 1), (Slot::Green, 2)] {
@@ -33,10 +33,9 @@ fn a_route_splits_by_weight_header_and_cookie() {
             .await;
         assert_eq!(first.route.unwrap().routing, Routing::all(Slot::Blue));
 
-        let exact = |name: &str, cookie: bool, value: &str| HeaderMatch {
-            name: name.into(),
-            cookie,
-            value: MatchValue::Exact(value.into()),
+        let exact = |name: &str, cookie: bool, value: &str| {
+            let value = MatchValue::Exact(value.into());
+            Match { headers: vec![HeaderMatch { name: name.into(), cookie, value }], ..Match::default() }
         };
         let matches = vec![exact("x-user", false, "beta"), exact("group", true, "b")];
         for (routing, share) in [

@@ -13,7 +13,7 @@ use crate::manifest::{Gateway, names};
 use crate::platform::kubernetes::client::Cluster;
 use crate::platform::kubernetes::observe::writer;
 use crate::platform::{Error, Result};
-use crate::rollout::{HeaderMatch, MatchValue, RouteObservation, Routing, Slot};
+use crate::rollout::{Abilities, HeaderMatch, Match, MatchValue, RouteObservation, Routing, Slot};
 use crate::service::{Expose, Service};
 
 /// On the route: what its rules were made of and when. Rules alone do not say which slot is the candidate.
@@ -41,43 +41,117 @@ pub fn operations(
     ])
 }
 
-/// A slot without a share is not named: routers answer 500 for a Service that is not there, some for all.
+/// The rules, first one first. Gateway API prefers the rule with the longer path, then one with a method, then the
+/// one with more headers, then the earlier: a rule that is to win must have as much of each as those that it is to beat.
 fn rules(service: &Service, routing: &Routing) -> Value {
-    let path = service.expose.as_ref().map_or("/", |e| e.path.as_str());
-    let path = json!({"type": "PathPrefix", "value": path});
-    let backend =
-        |slot: Slot| json!({"name": names::slot(&service.service, slot), "port": names::SERVICE_PORT});
-    let weighted = |slot: Slot, weight: u8| {
-        let mut backend = backend(slot);
-        backend["weight"] = weight.into();
-        backend
+    let base = json!({"path": {"type": "PathPrefix", "value": below(service)}});
+    let split = backends(service, routing);
+    let copied = routing.mirror.as_ref().map(|m| m.methods.as_slice()).unwrap_or_default();
+    // Beside a rule for some methods, a rule for all methods has to name those too.
+    let with_methods = |one: Value| -> Vec<Value> {
+        let named = copied.iter().filter(|_| one.get("method").is_none()).map(|method| {
+            let mut one = one.clone();
+            one["method"] = method.as_str().into();
+            one
+        });
+        let named: Vec<Value> = named.collect();
+        [one].into_iter().chain(named).collect()
     };
-    let stable = routing.candidate.other();
-    let split: Vec<Value> = [stable, routing.candidate]
-        .into_iter()
-        .filter(|slot| routing.weight_of(*slot) > 0)
-        .map(|slot| weighted(slot, routing.weight_of(slot)))
-        .collect();
+    let candidate = backend(service, routing, routing.candidate, 100);
     let mut rules = Vec::new();
     if !routing.matches.is_empty() {
-        let matches: Vec<Value> =
-            routing.matches.iter().map(|m| json!({"path": path, "headers": [header(m)]})).collect();
-        rules.push(json!({"matches": matches, "backendRefs": [weighted(routing.candidate, 100)]}));
+        let matches = routing.matches.iter().map(|m| condition(service, m));
+        let matches: Vec<Value> = matches.flat_map(&with_methods).collect();
+        rules.push(json!({"matches": matches, "backendRefs": [candidate]}));
     }
-    if routing.mirror > 0 {
-        let mut mirror = json!({"backendRef": backend(routing.candidate)});
-        if routing.mirror < 100 {
-            mirror["percent"] = routing.mirror.into();
+    if let Some(affinity) = &routing.affinity {
+        let other = routing.candidate.other();
+        let kept = [(routing.candidate, Some(&affinity.candidate)), (other, affinity.stable.as_ref())];
+        for (slot, value) in kept.into_iter().filter_map(|(slot, value)| Some((slot, value?))) {
+            let held = HeaderMatch {
+                name: affinity.cookie.clone(),
+                cookie: true,
+                value: MatchValue::Exact(value.clone()),
+            };
+            let mut one = base.clone();
+            one["headers"] = json!([header(&held)]);
+            let backend = json!({"name": names::slot(&service.service, slot), "port": names::SERVICE_PORT});
+            rules.push(json!({"matches": with_methods(one), "backendRefs": [backend]}));
         }
-        // Copies of requests that change something would change it twice.
-        rules.push(json!({
-            "matches": [{"path": path, "method": "GET"}, {"path": path, "method": "HEAD"}],
-            "filters": [{"type": "RequestMirror", "requestMirror": mirror}],
-            "backendRefs": split,
-        }));
     }
-    rules.push(json!({"matches": [{"path": path}], "backendRefs": split}));
+    if let Some(mirror) = &routing.mirror {
+        let backend = json!({
+            "name": names::slot(&service.service, routing.candidate), "port": names::SERVICE_PORT,
+        });
+        let mut copies = json!({"backendRef": backend});
+        if mirror.percent < 100 {
+            copies["percent"] = mirror.percent.into();
+        }
+        let filters = json!([{"type": "RequestMirror", "requestMirror": copies}]);
+        let matches: Vec<Value> =
+            copied.iter().map(|method| json!({"path": base["path"], "method": method})).collect();
+        // Copies of all methods leave nothing for another rule.
+        let all = matches.is_empty();
+        let matches = if all { vec![base.clone()] } else { matches };
+        rules.push(json!({"matches": matches, "filters": filters, "backendRefs": split}));
+        if all {
+            return Value::Array(rules);
+        }
+    }
+    rules.push(json!({"matches": [base], "backendRefs": split}));
     Value::Array(rules)
+}
+
+fn below(service: &Service) -> &str {
+    service.expose.as_ref().map_or("/", |e| e.path.as_str())
+}
+
+/// A slot without a share is not named: routers answer 500 for a Service that is not there, some for all.
+fn backends(service: &Service, routing: &Routing) -> Vec<Value> {
+    [routing.candidate.other(), routing.candidate]
+        .into_iter()
+        .filter(|slot| routing.weight_of(*slot) > 0)
+        .map(|slot| backend(service, routing, slot, routing.weight_of(slot)))
+        .collect()
+}
+
+/// A slot's Service with its weight; its answers tell the client to stay, where clients shall.
+fn backend(service: &Service, routing: &Routing, slot: Slot, weight: u8) -> Value {
+    let name = names::slot(&service.service, slot);
+    let mut backend = json!({"name": name, "port": names::SERVICE_PORT, "weight": weight});
+    let told = routing.affinity.as_ref().and_then(|affinity| {
+        let value = match slot == routing.candidate {
+            true => Some(&affinity.candidate),
+            false => affinity.stable.as_ref(),
+        };
+        value.map(|value| affinity.set_cookie(value))
+    });
+    if let Some(cookie) = told {
+        let headers = json!({"add": [{"name": "Set-Cookie", "value": cookie}]});
+        backend["filters"] = json!([{"type": "ResponseHeaderModifier", "responseHeaderModifier": headers}]);
+    }
+    backend
+}
+
+/// An HTTPRouteMatch that meets all of `wanted`, below the service's path.
+fn condition(service: &Service, wanted: &Match) -> Value {
+    let path = match &wanted.path {
+        None => json!({"type": "PathPrefix", "value": below(service)}),
+        Some(MatchValue::Exact(path)) => json!({"type": "Exact", "value": path}),
+        Some(MatchValue::Prefix(path)) => json!({"type": "PathPrefix", "value": path}),
+        Some(MatchValue::Regex(expression)) => {
+            json!({"type": "RegularExpression", "value": format!("^(?:{expression})$")})
+        }
+    };
+    let mut condition = json!({"path": path});
+    let headers: Vec<Value> = wanted.headers.iter().map(header).collect();
+    if !headers.is_empty() {
+        condition["headers"] = headers.into();
+    }
+    if let Some(method) = &wanted.method {
+        condition["method"] = method.as_str().into();
+    }
+    condition
 }
 
 /// Gateway API has exact and regular expression only. Some routers match a part, some the whole: anchors serve both.
@@ -313,7 +387,24 @@ async fn router(cluster: &Cluster, gateway: &DynamicObject) -> Router {
     Router {
         gateway: Gateway { namespace: gateway.namespace().unwrap_or_default(), name: gateway.name_any() },
         lag: lag(controller),
-        mirror: feature("HTTPRouteRequestMirror") || controller.starts_with("projectcontour.io/"),
+        abilities: abilities(controller, &feature),
+    }
+}
+
+/// All have matches, by header and by regular expression. Filters on a backend's answers are no feature that routers
+/// declare, and of mirrors some accept what they cannot do: known controllers, then, and else what is declared.
+fn abilities(controller: &str, feature: &dyn Fn(&str) -> bool) -> Abilities {
+    let of = |names: &[&str]| names.iter().any(|name| controller.starts_with(name));
+    let envoy = of(&["projectcontour.io/", "gateway.envoyproxy.io/"]);
+    let mirror = envoy || feature("HTTPRouteRequestMirror");
+    let affinity = envoy || of(&["traefik.io/", "istio.io/"]);
+    Abilities {
+        mirror,
+        mirror_percent: feature("HTTPRouteRequestPercentageMirror"),
+        mirror_methods: mirror,
+        affinity,
+        cohorts: affinity,
+        ..Abilities::ALL
     }
 }
 

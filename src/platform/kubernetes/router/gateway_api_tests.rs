@@ -1,6 +1,7 @@
 //! Rules made and read back, and which Gateways admit a service.
 
 use super::*;
+use crate::rollout::Mirror;
 
 fn service() -> Service {
     let text = "service: orders\nexpose: {host: shop.test, path: /orders}\n";
@@ -38,7 +39,12 @@ fn what_is_written_is_read_back() {
         Routing::all(Slot::Green),
         Routing { weight: 100, ..Routing::all(Slot::Blue) },
         Routing { weight: 50, ..Routing::all(Slot::Blue) },
-        Routing { weight: 10, matches: vec![beta], mirror: 20, ..Routing::all(Slot::Green) },
+        Routing {
+            weight: 10,
+            matches: vec![Match { headers: vec![beta], ..Match::default() }],
+            mirror: Some(Mirror { percent: 20, methods: vec!["GET".into(), "HEAD".into()] }),
+            ..Routing::all(Slot::Green)
+        },
     ] {
         let first = route(&routing, None, at("10:00:00"));
         let seen = observed(&service(), &first);

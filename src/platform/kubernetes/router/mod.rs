@@ -8,13 +8,14 @@ use super::client::Cluster;
 use crate::error::Failure;
 use crate::manifest::Gateway;
 use crate::platform::{Capabilities, Error, Result};
+use crate::rollout::Abilities;
 use crate::service::{RouterKind, Service};
 
 /// A Gateway that admits the service's namespace and host.
 pub struct Router {
     pub gateway: Gateway,
     pub lag: Duration,
-    pub mirror: bool,
+    pub abilities: Abilities,
 }
 
 pub async fn find(cluster: &Cluster, service: &Service) -> Result<Option<Router>> {
@@ -42,7 +43,6 @@ pub fn capabilities(router: Option<&Router>) -> Capabilities {
     Capabilities {
         router: router.map(|r| format!("gateway-api ({}/{})", r.gateway.namespace, r.gateway.name)),
         route_lag: router.map_or(Duration::ZERO, |r| r.lag),
-        header_match: router.is_some(),
-        mirror: router.is_some_and(|r| r.mirror),
+        abilities: router.map(|r| r.abilities).unwrap_or_default(),
     }
 }

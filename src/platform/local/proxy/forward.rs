@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use super::Proxy;
 use super::backend::{Body, Busy, Endpoint};
+use super::mirror::{Copy, Tee};
 use crate::rollout::Slot;
 
 const SLOT: HeaderName = HeaderName::from_static("x-msctl-slot");
@@ -34,22 +35,28 @@ const HOP: [HeaderName; 7] = [
 pub async fn forward(proxy: Arc<Proxy>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
     let table = proxy.table();
-    let slot = match &table.rules {
-        Some(rules) => rules.slot(request.headers()),
-        None => Slot::Blue,
-    };
-    let out = Outgoing::of(request, peer);
+    let mut out = Outgoing::of(request, peer);
+    let slot = table.rules.as_ref().map_or(Slot::Blue, |rules| rules.slot(&out.head));
     if let Some(rules) = &table.rules
-        && out.repeatable()
-        && rules.copied()
-        && let Some(endpoint) = table.of(rules.routing.candidate).first()
+        && out.upgrade.is_none()
+        && slot != rules.routing.candidate
+        && rules.copied(&out.head.method)
+        && let Some(endpoint) = table.of_turn(rules.routing.candidate)
+        && let Some(copy) = Copy::of(&out.head, endpoint, &proxy.room)
     {
         proxy.counters(rules.routing.candidate).mirrored();
-        tokio::spawn(mirror(endpoint.clone(), out.again()));
+        out.copy(copy);
     }
+    let held = out.head.headers.get_all(header::COOKIE).iter().cloned().collect::<Vec<_>>();
     let answer = out.reach_one_of(&table.candidates(slot)).await;
     let (response, served) = match answer {
-        Answer::Of(endpoint, response) => (*response, endpoint.slot),
+        Answer::Of(endpoint, mut response) => {
+            let told = table.rules.as_ref().and_then(|rules| rules.remember(endpoint.slot, &held));
+            if let Some(cookie) = told {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            (*response, endpoint.slot)
+        }
         Answer::Lost(endpoint) => (
             sorry(StatusCode::BAD_GATEWAY, "the process broke the connection before it answered"),
             endpoint.slot,
@@ -63,18 +70,6 @@ pub async fn forward(proxy: Arc<Proxy>, peer: SocketAddr, request: Request<Incom
     response
 }
 
-/// Sends a copy; its answer is read and dropped.
-async fn mirror(endpoint: Arc<Endpoint>, request: Request<Body>) {
-    let _busy = Busy::with(&endpoint);
-    if let Ok((mut sender, _)) = endpoint.connection().await
-        && let Ok(response) = sender.send_request(request).await
-    {
-        // A copy's fate concerns nobody but the counters of the process itself.
-        let _ = response.into_body().collect().await;
-        endpoint.keep(sender);
-    }
-}
-
 enum Answer {
     Of(Arc<Endpoint>, Box<Response<Body>>),
     /// Sent, and then the connection ended.
@@ -86,6 +81,8 @@ enum Answer {
 struct Outgoing {
     head: Parts,
     body: Option<Incoming>,
+    /// Sent when the body is known.
+    copy: Option<Copy>,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
 
@@ -114,13 +111,20 @@ impl Outgoing {
         first("x-forwarded-proto", Some(HeaderValue::from_static("http")), &mut head.headers);
         first("x-forwarded-host", host, &mut head.headers);
         let body = (!body.is_end_stream()).then_some(body);
-        Outgoing { head, body, upgrade }
+        Outgoing { head, body, copy: None, upgrade }
     }
 
     /// Sending it twice does no more than sending it once, and nothing of it is consumed by sending.
     fn repeatable(&self) -> bool {
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
         self.body.is_none() && self.upgrade.is_none() && safe.contains(&self.head.method)
+    }
+
+    fn copy(&mut self, copy: Copy) {
+        match self.body {
+            None => copy.send(Bytes::new()),
+            Some(_) => self.copy = Some(copy),
+        }
     }
 
     fn again(&self) -> Request<Body> {
@@ -132,7 +136,10 @@ impl Outgoing {
         let repeatable = self.repeatable();
         let mut request = self.again();
         if let Some(body) = self.body.take() {
-            *request.body_mut() = body.boxed_unsync();
+            *request.body_mut() = match self.copy.take() {
+                Some(copy) => Tee::new(body, copy).boxed_unsync(),
+                None => body.boxed_unsync(),
+            };
         }
         let mut lost = None;
         let mut tries = endpoints.iter();

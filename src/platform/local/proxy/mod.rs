@@ -3,6 +3,7 @@
 mod backend;
 mod count;
 mod forward;
+mod mirror;
 mod route;
 mod split;
 #[cfg(test)]
@@ -27,11 +28,18 @@ pub struct Proxy {
     name: String,
     table: RwLock<Arc<Table>>,
     counters: [Counters; 2],
+    /// For copies.
+    room: Arc<tokio::sync::Semaphore>,
 }
 
 impl Proxy {
     pub fn new(name: &str) -> Arc<Self> {
-        Arc::new(Proxy { name: name.to_owned(), table: RwLock::default(), counters: Default::default() })
+        Arc::new(Proxy {
+            name: name.to_owned(),
+            table: RwLock::default(),
+            counters: Default::default(),
+            room: Arc::new(tokio::sync::Semaphore::new(mirror::COPIES)),
+        })
     }
 
     fn table(&self) -> Arc<Table> {

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::rollout::{HeaderMatch, MatchValue};
+use crate::rollout::{HeaderMatch, Match, MatchValue, Mirror};
 
 /// A process that answers every request with its name, the request's target and its body.
 async fn backend(name: &'static str) -> u16 {
@@ -57,7 +57,7 @@ fn front(proxy: &Arc<Proxy>) -> Front {
 }
 
 fn green(weight: u8) -> Routing {
-    Routing { candidate: Slot::Green, weight, matches: vec![], mirror: 0 }
+    Routing::split(Slot::Green, weight)
 }
 
 struct Client(hyper::client::conn::http1::SendRequest<Full<Bytes>>);
@@ -195,7 +195,8 @@ async fn nobody_ready_is_said_and_only_a_slot_with_a_share_stands_in() {
 #[tokio::test]
 async fn mirrored_requests_are_answered_by_the_other_slot() {
     let proxy = Proxy::new("shop");
-    let routing = Routing { mirror: 20, ..green(0) };
+    let mirror = Mirror { percent: 20, methods: vec!["GET".into()] };
+    let routing = Routing { mirror: Some(mirror), ..green(0) };
     let endpoints = [
         vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
         vec![Endpoint::new(Slot::Green, 2, backend("green").await)],
@@ -214,6 +215,7 @@ async fn mirrored_requests_are_answered_by_the_other_slot() {
 async fn a_match_goes_to_the_candidate_and_takes_no_share() {
     let proxy = Proxy::new("shop");
     let beta = HeaderMatch { name: "x-user".into(), cookie: false, value: MatchValue::Exact("beta".into()) };
+    let beta = Match { headers: vec![beta], ..Match::default() };
     let routing = Routing { matches: vec![beta], ..green(20) };
     let endpoints = [
         vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
