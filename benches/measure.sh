@@ -19,6 +19,10 @@ need() { # NAME...: the peers that are there; says which are not
     if command -v "$n" >/dev/null; then echo "$n"; else echo "benches: no $n here (benches/rivals installs it)" >&2; fi
   done
 }
+timed() { # FILE HYPERFINE-ARGS...: its JSON into FILE, or what it printed
+  local to=$1; shift
+  hyperfine -N --export-json "$to" "$@" >"$work/hyperfine.log" 2>&1 || { tail -20 "$work/hyperfine.log" >&2; return 1; }
+}
 ratios() { # FILE: hyperfine's JSON; the first command is the one compared
   jq -r '.results as $r | ($r[0].median) as $own | $r[] |
     [(.command | .[0:60]), (.median * 1000 | . * 10 | round / 10), (.min * 1000 | round), (.max * 1000 | round),
