@@ -196,6 +196,12 @@ pub struct StrategyFlags {
     /// Switch at once, after a preview
     #[arg(long)]
     pub blue_green: bool,
+    /// Send a cohort to the new version until promoted (rollout.ab)
+    #[arg(long)]
+    pub ab: bool,
+    /// Send copies of requests to the new version until promoted (rollout.mirror)
+    #[arg(long)]
+    pub mirror: bool,
 }
 
 #[derive(Debug, Args, Clone, Default)]

@@ -138,6 +138,7 @@ pub async fn forecast(
         notes.push(
             "callers that use the service's own name, not the router, move at the switch, in one step".into(),
         );
+        notes.extend(plan.notes());
     }
     Ok(Forecast {
         strategy: plan.strategy.to_string(),

@@ -30,6 +30,8 @@ mod status;
 mod step;
 mod tail;
 mod tell;
+#[cfg(test)]
+mod traffic_tests;
 mod until;
 mod verbs;
 pub mod view;

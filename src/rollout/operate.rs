@@ -277,7 +277,10 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     let strategy = match last {
         Some(deploy) if deploy.in_place => Strategy::Rolling,
         Some(deploy) if deploy.from.is_none() => Strategy::Rolling,
-        Some(deploy) if deploy.strategy == Strategy::Rolling => Strategy::Canary,
+        // The way back is no test; where it needs steps at all, a canary's are meant.
+        Some(deploy) if matches!(deploy.strategy, Strategy::Rolling | Strategy::Ab | Strategy::Mirror) => {
+            Strategy::Canary
+        }
         Some(deploy) => deploy.strategy,
         None => Strategy::Rolling,
     };

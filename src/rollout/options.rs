@@ -70,6 +70,8 @@ impl Options {
             cli::StrategyFlags { rolling: true, .. } => Some(Strategy::Rolling),
             cli::StrategyFlags { canary: true, .. } => Some(Strategy::Canary),
             cli::StrategyFlags { blue_green: true, .. } => Some(Strategy::BlueGreen),
+            cli::StrategyFlags { ab: true, .. } => Some(Strategy::Ab),
+            cli::StrategyFlags { mirror: true, .. } => Some(Strategy::Mirror),
             _ => None,
         };
         if let Some(wrong) = args.steps.iter().find(|w| **w == 0 || **w > 100) {

@@ -318,6 +318,33 @@ impl Plan {
         }
     }
 
+    /// What people should know of the way requests are chosen.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(sticky) = &self.affinity {
+            let who = if sticky.cohort { "either slot" } else { "the candidate" };
+            let age = sticky
+                .max_age
+                .map_or("its session".into(), |s| crate::service::Duration::secs(s).to_string());
+            notes.push(format!(
+                "cookie {} keeps a client with {who} for {age}, until the weight is 0",
+                sticky.cookie
+            ));
+        }
+        let writes = |mirror: &Mirror| {
+            let safe = |m: &String| ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&m.as_str());
+            mirror.methods.is_empty() || !mirror.methods.iter().all(safe)
+        };
+        let copies =
+            self.steps.iter().filter_map(|s| if let Step::Mirror(m) = s { m.as_ref() } else { None });
+        if copies.into_iter().any(writes) {
+            notes.push(
+                "the mirror copies requests that change something: what they change is changed twice".into(),
+            );
+        }
+        notes
+    }
+
     /// What each step will mean in pods, for the plan that is shown before anything is written.
     pub fn forecast(&self, replicas: u32) -> Vec<StepForecast> {
         let bounds = self.bounds(replicas);

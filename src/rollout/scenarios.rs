@@ -103,14 +103,14 @@ impl Bench {
     }
 }
 
-fn code(result: &anyhow::Result<Outcome>) -> u8 {
+pub fn code(result: &anyhow::Result<Outcome>) -> u8 {
     match result {
         Ok(outcome) => outcome.code(),
         Err(error) => error::kind(error).code(),
     }
 }
 
-fn first(bench: &Bench) {
+pub fn first(bench: &Bench) {
     let outcome = bench.deploy("v1", Options::default()).unwrap();
     assert_eq!(outcome.ended, Ended::Healthy);
 }
@@ -326,21 +326,6 @@ fn scenario_23_a_refused_version_is_taken_back_and_stables_image_starts_nothing(
             bench.sound();
         }
     }
-}
-
-#[test]
-fn scenario_24_a_header_rule_lives_one_step() {
-    let steps = "{strategy: canary, steps: [{weight: 20}, {header: {name: x-user, exact: beta}}, {pause: {}}, {header: {}}, {pause: {}}]}";
-    let bench = Bench::new(true, 3, steps);
-    first(&bench);
-    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
-    let routing = |bench: &Bench| lock(&bench.world).route.clone().unwrap().0;
-    assert_eq!((routing(&bench).weight, routing(&bench).matches.len()), (20, 1));
-    bench.ask(Verb::Promote { full: false }).unwrap();
-    assert_eq!((routing(&bench).weight, routing(&bench).matches.len()), (20, 0));
-    bench.ask(Verb::Abort).unwrap();
-    assert!(routing(&bench).same(&Routing::all(Slot::Blue)));
-    bench.sound();
 }
 
 #[test]

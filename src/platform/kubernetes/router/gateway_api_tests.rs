@@ -1,7 +1,7 @@
 //! Rules made and read back, and which Gateways admit a service.
 
 use super::*;
-use crate::rollout::Mirror;
+use crate::rollout::{Affinity, Mirror};
 
 fn service() -> Service {
     let text = "service: orders\nexpose: {host: shop.test, path: /orders}\n";
@@ -32,19 +32,41 @@ fn matching(name: &str, cookie: bool, value: MatchValue) -> HeaderMatch {
     HeaderMatch { name: name.into(), cookie, value }
 }
 
+fn one(headers: Vec<HeaderMatch>) -> Match {
+    Match { headers, ..Match::default() }
+}
+
+fn copies(percent: u8, methods: &[&str]) -> Option<Mirror> {
+    Some(Mirror { percent, methods: methods.iter().map(|m| (*m).to_owned()).collect() })
+}
+
+fn sticky(stable: Option<&str>) -> Option<Affinity> {
+    let stable = stable.map(str::to_owned);
+    Some(Affinity { cookie: "slot".into(), max_age: Some(60), candidate: "7".into(), stable })
+}
+
 #[test]
 fn what_is_written_is_read_back() {
     let beta = matching("x-user", false, MatchValue::Prefix("be.ta".into()));
+    let page = Match {
+        headers: vec![matching("g", true, MatchValue::Exact("b".into()))],
+        method: Some("POST".into()),
+        path: Some(MatchValue::Regex("/orders/[0-9]+".into())),
+    };
     for routing in [
         Routing::all(Slot::Green),
-        Routing { weight: 100, ..Routing::all(Slot::Blue) },
-        Routing { weight: 50, ..Routing::all(Slot::Blue) },
+        Routing::split(Slot::Green, 100),
+        Routing::split(Slot::Green, 50),
+        Routing { mirror: copies(20, &["GET", "HEAD"]), ..Routing::split(Slot::Blue, 10) },
+        Routing { matches: vec![one(vec![beta.clone()]), page.clone()], ..Routing::all(Slot::Green) },
         Routing {
-            weight: 10,
-            matches: vec![Match { headers: vec![beta], ..Match::default() }],
-            mirror: Some(Mirror { percent: 20, methods: vec!["GET".into(), "HEAD".into()] }),
-            ..Routing::all(Slot::Green)
+            matches: vec![one(vec![beta.clone()])],
+            mirror: copies(100, &["GET"]),
+            ..Routing::split(Slot::Blue, 10)
         },
+        Routing { mirror: copies(100, &[]), ..Routing::all(Slot::Blue) },
+        Routing { affinity: sticky(None), ..Routing::split(Slot::Green, 25) },
+        Routing { matches: vec![page], affinity: sticky(Some("6")), ..Routing::split(Slot::Green, 25) },
     ] {
         let first = route(&routing, None, at("10:00:00"));
         let seen = observed(&service(), &first);
@@ -52,6 +74,75 @@ fn what_is_written_is_read_back() {
         let again = observed(&service(), &route(&routing, Some(&first), at("11:00:00")));
         assert_eq!(again.since, Some(at("10:00:00")), "writing the same again is no change");
     }
+}
+
+/// A router prefers a rule with a method to one with a header: a match for all methods has to name those of the mirror.
+#[test]
+fn a_match_wins_over_the_mirror_and_is_not_copied() {
+    let beta = one(vec![matching("x-user", false, MatchValue::Exact("beta".into()))]);
+    let routing = Routing {
+        matches: vec![beta],
+        mirror: copies(20, &["GET", "HEAD"]),
+        ..Routing::split(Slot::Green, 5)
+    };
+    let rules = rules(&service(), &routing);
+    let methods = |rule: usize| -> Vec<Option<&str>> {
+        let matches = rules[rule]["matches"].as_array().unwrap();
+        matches.iter().map(|m| m.get("method").and_then(|m| m.as_str())).collect()
+    };
+    assert_eq!(methods(0), [None, Some("GET"), Some("HEAD")]);
+    assert_eq!(rules[0]["filters"], Value::Null);
+    assert_eq!(rules[0]["backendRefs"][0]["name"], "orders-green");
+    assert_eq!(methods(1), [Some("GET"), Some("HEAD")]);
+    assert_eq!(rules[1]["filters"][0]["requestMirror"]["percent"], 20);
+    assert_eq!(rules[1]["filters"][0]["requestMirror"]["backendRef"]["name"], "orders-green");
+    assert_eq!(methods(2), [None]);
+    assert_eq!(rules.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_match_names_everything_below_the_services_path() {
+    let wanted = Match { method: Some("POST".into()), ..Match::default() };
+    assert_eq!(
+        condition(&service(), &wanted),
+        json!({"path": {"type": "PathPrefix", "value": "/orders"}, "method": "POST"})
+    );
+    let wanted = Match { path: Some(MatchValue::Exact("/orders/new".into())), ..Match::default() };
+    assert_eq!(condition(&service(), &wanted), json!({"path": {"type": "Exact", "value": "/orders/new"}}));
+}
+
+#[test]
+fn the_candidates_answers_tell_the_client_to_stay() {
+    let cookie = |rules: &Value, rule: usize, backend: usize| {
+        let filters = &rules[rule]["backendRefs"][backend]["filters"];
+        filters[0]["responseHeaderModifier"]["add"][0]["value"].as_str().map(str::to_owned)
+    };
+    for (stable, kept) in [(None, vec!["orders-green"]), (Some("6"), vec!["orders-green", "orders-blue"])] {
+        let rules =
+            rules(&service(), &Routing { affinity: sticky(stable), ..Routing::split(Slot::Green, 25) });
+        let all = rules.as_array().unwrap();
+        assert_eq!(all.len(), kept.len() + 1);
+        for (rule, name) in all.iter().zip(&kept) {
+            assert_eq!(rule["backendRefs"][0]["name"], *name, "{rule}");
+            assert_eq!(rule["matches"][0]["headers"][0]["name"], "Cookie");
+        }
+        let last = kept.len();
+        assert_eq!(rules[last]["backendRefs"][1]["weight"], 25);
+        let told = "slot=7; Path=/; Max-Age=60; HttpOnly; SameSite=Lax";
+        assert_eq!(cookie(&rules, last, 1).as_deref(), Some(told));
+        assert_eq!(cookie(&rules, last, 0).is_some(), stable.is_some());
+    }
+}
+
+#[test]
+fn abilities_of_known_and_of_other_controllers() {
+    let of = |controller: &str, features: &[&str]| abilities(controller, &|f| features.contains(&f));
+    let traefik = of("traefik.io/gateway-controller", &[]);
+    assert!(traefik.headers && traefik.affinity && !traefik.mirror, "{traefik:?}");
+    let contour = of("projectcontour.io/gateway-controller", &[]);
+    assert!(contour.mirror && !contour.mirror_percent, "it ignores the percentage: {contour:?}");
+    let other = of("example.com/x", &["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]);
+    assert!(other.mirror_percent && !other.cohorts, "{other:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::rollout::{HeaderMatch, Match, MatchValue, Mirror};
+use crate::rollout::{Affinity, HeaderMatch, Match, MatchValue, Mirror};
 
 /// A process that answers every request with its name, the request's target and its body.
 async fn backend(name: &'static str) -> u16 {
@@ -211,12 +211,92 @@ async fn mirrored_requests_are_answered_by_the_other_slot() {
     assert_eq!(proxy.counters(Slot::Green).read().requests, 0);
 }
 
+/// Reads requests and never answers one.
+async fn silent_backend() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            open.push(listener.accept().await.unwrap());
+        }
+    });
+    port
+}
+
+fn mirror(percent: u8, methods: &[&str]) -> Option<Mirror> {
+    Some(Mirror { percent, methods: methods.iter().map(|m| (*m).to_owned()).collect() })
+}
+
+/// A candidate that hangs: clients are answered as fast as ever, and what cannot be copied is not.
+#[tokio::test]
+async fn a_mirror_that_hangs_slows_nobody() {
+    let proxy = Proxy::new("shop");
+    let routing = Routing { mirror: mirror(100, &["GET"]), ..Routing::all(Slot::Blue) };
+    let endpoints = [
+        vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
+        vec![Endpoint::new(Slot::Green, 2, silent_backend().await)],
+    ];
+    proxy.set(Some(&Routing { candidate: Slot::Green, ..routing }), endpoints);
+    let front = front(&proxy);
+    let mut client = Client::to(front.port).await;
+    let began = Instant::now();
+    for _ in 0..500 {
+        assert!(client.get().await.1.starts_with("blue"));
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(proxy.counters(Slot::Green).read().mirrored, mirror::COPIES as u64, "no more at once");
+}
+
+/// A body reaches both; the client gets the answer of the one that serves.
+#[tokio::test]
+async fn a_body_is_copied_where_its_method_is_meant() {
+    let (seen, mut copies) = tokio::sync::mpsc::unbounded_channel();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let seen = seen.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let seen = seen.clone();
+                async move {
+                    let body = request.into_body().collect().await?.to_bytes();
+                    seen.send(body).unwrap();
+                    Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from("copy"))))
+                }
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    let proxy = Proxy::new("shop");
+    let routing = Routing { mirror: mirror(100, &["POST"]), ..Routing::split(Slot::Green, 0) };
+    let endpoints = [
+        vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
+        vec![Endpoint::new(Slot::Green, 2, port)],
+    ];
+    proxy.set(Some(&routing), endpoints);
+    let front = front(&proxy);
+    let mut client = Client::to(front.port).await;
+    assert!(client.get().await.1.starts_with("blue"), "another method");
+    let (_, _, text) = client.send("POST", &[], "an order").await;
+    assert!(text.starts_with("blue") && text.ends_with("an order"), "{text}");
+    let copy = tokio::time::timeout(Duration::from_secs(5), copies.recv()).await.unwrap().unwrap();
+    assert_eq!(copy, "an order");
+    assert_eq!(proxy.counters(Slot::Green).read().mirrored, 1);
+}
+
 #[tokio::test]
 async fn a_match_goes_to_the_candidate_and_takes_no_share() {
     let proxy = Proxy::new("shop");
-    let beta = HeaderMatch { name: "x-user".into(), cookie: false, value: MatchValue::Exact("beta".into()) };
-    let beta = Match { headers: vec![beta], ..Match::default() };
-    let routing = Routing { matches: vec![beta], ..green(20) };
+    let exact = |name: &str, cookie: bool, value: &str| {
+        let value = MatchValue::Exact(value.into());
+        Match { headers: vec![HeaderMatch { name: name.into(), cookie, value }], ..Match::default() }
+    };
+    let matches = vec![exact("x-user", false, "beta"), exact("group", true, "b")];
+    let routing = Routing { matches, ..green(20) };
     let endpoints = [
         vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
         vec![Endpoint::new(Slot::Green, 2, backend("green").await)],
@@ -225,12 +305,91 @@ async fn a_match_goes_to_the_candidate_and_takes_no_share() {
     let front = front(&proxy);
     let mut client = Client::to(front.port).await;
     let mut others = 0;
-    for _ in 0..100 {
-        let (_, _, text) = client.send("GET", &[("x-user", "beta")], "").await;
-        assert!(text.starts_with("green"));
+    for _ in 0..500 {
+        for header in [("x-user", "beta"), ("cookie", "a=1; group=b")] {
+            let (_, _, text) = client.send("GET", &[header], "").await;
+            assert!(text.starts_with("green"), "{header:?}");
+        }
         others += u32::from(client.get().await.1.starts_with("green"));
     }
-    assert_eq!(others, 20);
+    assert_eq!(others, 100);
+}
+
+/// 10 000 requests over several connections at once: the shares are within three standard deviations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_requests_split_within_the_binomial_bound() {
+    let proxy = Proxy::new("shop");
+    let endpoints = [
+        vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
+        vec![Endpoint::new(Slot::Green, 2, backend("green").await)],
+    ];
+    let front = front(&proxy);
+    for weight in [10u8, 50, 90] {
+        proxy.set(Some(&green(weight)), endpoints.clone());
+        let port = front.port;
+        let clients = (0..8).map(|_| {
+            tokio::spawn(async move {
+                let mut client = Client::to(port).await;
+                let mut hits = 0;
+                for _ in 0..1250 {
+                    let (status, _, text) = client.send("GET", &[], "").await;
+                    assert_eq!(status, 200);
+                    hits += u32::from(text.starts_with("green"));
+                }
+                hits
+            })
+        });
+        let mut hits = 0;
+        for client in clients.collect::<Vec<_>>() {
+            hits += client.await.unwrap();
+        }
+        let (share, n) = (f64::from(weight) / 100.0, 10_000.0);
+        let bound = 3.0 * (n * share * (1.0 - share)).sqrt();
+        assert!((f64::from(hits) - n * share).abs() <= bound, "{hits} of 10000 at weight {weight}");
+    }
+}
+
+/// The cookie of the first answer decides all later ones, on either side.
+#[tokio::test]
+async fn a_cohort_stays_where_it_began() {
+    let proxy = Proxy::new("shop");
+    let affinity = Affinity {
+        cookie: "slot".into(),
+        max_age: Some(3600),
+        candidate: "2".into(),
+        stable: Some("1".into()),
+    };
+    let endpoints = [
+        vec![Endpoint::new(Slot::Blue, 1, backend("blue").await)],
+        vec![Endpoint::new(Slot::Green, 2, backend("green").await)],
+    ];
+    proxy.set(Some(&Routing { affinity: Some(affinity), ..green(25) }), endpoints.clone());
+    let front = front(&proxy);
+    let mut client = Client::to(front.port).await;
+    let mut candidates = 0;
+    let mut held = String::new();
+    for _ in 0..40 {
+        let (_, headers, text) = client.send("GET", &[], "").await;
+        let cookie = headers[hyper::header::SET_COOKIE].to_str().unwrap();
+        let pair = cookie.split(';').next().unwrap().to_owned();
+        let green = text.starts_with("green");
+        assert_eq!(pair, if green { "slot=2" } else { "slot=1" });
+        candidates += u32::from(green);
+        for _ in 0..8 {
+            let (_, headers, text) = client.send("GET", &[("cookie", pair.as_str())], "").await;
+            assert_eq!(text.starts_with("green"), green, "{pair}");
+            assert!(!headers.contains_key(hyper::header::SET_COOKIE), "it knows");
+        }
+        held = pair;
+    }
+    assert_eq!(candidates, 10, "a quarter of the clients");
+    proxy.set(Some(&Routing::all(Slot::Blue)), endpoints);
+    for cookie in [held.as_str(), "slot=2"] {
+        assert!(
+            client.send("GET", &[("cookie", cookie)], "").await.2.starts_with("blue"),
+            "weight 0 ends it"
+        );
+    }
 }
 
 #[tokio::test]
