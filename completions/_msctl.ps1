@@ -306,6 +306,8 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--rolling', '--rolling', [CompletionResultType]::ParameterName, 'Update in place')
             [CompletionResult]::new('--canary', '--canary', [CompletionResultType]::ParameterName, 'Move traffic in steps')
             [CompletionResult]::new('--blue-green', '--blue-green', [CompletionResultType]::ParameterName, 'Switch at once, after a preview')
+            [CompletionResult]::new('--ab', '--ab', [CompletionResultType]::ParameterName, 'Send a cohort to the new version until promoted (rollout.ab)')
+            [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'Send copies of requests to the new version until promoted (rollout.mirror)')
             [CompletionResult]::new('--no-rollback', '--no-rollback', [CompletionResultType]::ParameterName, 'Leave a failed version in place')
             [CompletionResult]::new('--proceed', '--proceed', [CompletionResultType]::ParameterName, 'Roll out although the live version is broken')
             [CompletionResult]::new('--plan', '--plan', [CompletionResultType]::ParameterName, 'Print the plan, write nothing')

@@ -1008,7 +1008,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__deploy)
-            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --plan --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --plan --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

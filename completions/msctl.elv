@@ -289,6 +289,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --rolling 'Update in place'
             cand --canary 'Move traffic in steps'
             cand --blue-green 'Switch at once, after a preview'
+            cand --ab 'Send a cohort to the new version until promoted (rollout.ab)'
+            cand --mirror 'Send copies of requests to the new version until promoted (rollout.mirror)'
             cand --no-rollback 'Leave a failed version in place'
             cand --proceed 'Roll out although the live version is broken'
             cand --plan 'Print the plan, write nothing'

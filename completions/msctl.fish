@@ -225,6 +225,8 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s y -l yes -d 'Agre
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rolling -d 'Update in place'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l canary -d 'Move traffic in steps'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l blue-green -d 'Switch at once, after a preview'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l ab -d 'Send a cohort to the new version until promoted (rollout.ab)'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l mirror -d 'Send copies of requests to the new version until promoted (rollout.mirror)'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-rollback -d 'Leave a failed version in place'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l proceed -d 'Roll out although the live version is broken'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l plan -d 'Print the plan, write nothing'
