@@ -123,7 +123,8 @@ impl<'a> Driver<'a> {
 
     async fn take_over(&mut self, from: Option<String>, fresh: bool) -> anyhow::Result<()> {
         self.load().await?;
-        let interrupted = from.is_some() || (fresh && self.state.under_way().is_some());
+        // A Lease that is gone was deleted by hand: whoever held it may still live, in its tail as much as before.
+        let interrupted = from.is_some() || fresh;
         if !interrupted || self.version.is_none() {
             return Ok(());
         }
@@ -276,6 +277,9 @@ impl<'a> Driver<'a> {
         for effect in &decision.effects {
             self.wrote = true;
             self.platform.execute(effect, self.state.epoch).await?;
+            if let Effect::Prune { keep } = effect {
+                self.state.memo.pruned = Some(keep.clone());
+            }
         }
         Ok(if decision.effects.is_empty() || repeated { Turned::Wait } else { Turned::Again })
     }

@@ -229,6 +229,8 @@ pub struct Memo {
     pub selection: Confirmed<Selection>,
     /// What the driver measured since the last decision.
     pub measured: Vec<Measured>,
+    /// Everything but these revisions was dropped by this driver.
+    pub pruned: Option<Vec<u32>>,
 }
 
 impl PartialEq for Memo {

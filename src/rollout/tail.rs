@@ -19,11 +19,14 @@ impl Turn<'_> {
         let keep = self.state.needed(rollout.plan.history);
         let surplus = self.state.revisions.iter().any(|r| !keep.contains(&r.number));
         if surplus && self.state.revisions.len() > rollout.plan.history as usize {
-            self.effects.push(Effect::Prune { keep: keep.clone() });
+            // Forgotten only when they are gone: whoever comes after a crash in between asks again.
+            if self.state.memo.pruned.as_ref() != Some(&keep) {
+                self.effects.push(Effect::Prune { keep });
+                return false;
+            }
             self.state.revisions.retain(|r| keep.contains(&r.number));
         }
         self.rollout(|r| r.tidy = true);
-        // The prune of this very decision must not be cleared by another pass.
         false
     }
 
