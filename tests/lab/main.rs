@@ -1,5 +1,5 @@
 //! What only a real cluster can say. `tests/run node` brings the lab up and runs these; without it each is ignored.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr)]
 
 mod analysis;
 mod build;
@@ -9,6 +9,8 @@ mod harness;
 mod kubernetes;
 mod load;
 mod main_job;
+mod rollout;
 mod router;
 mod templates;
 mod the_lab;
+mod wire;
