@@ -115,7 +115,9 @@ impl Turn<'_> {
         };
         trial.step = Some(rollout.cursor);
         trial.until = seconds.map(|s| warm.max(self.now) + SignedDuration::from_secs(s as i64));
+        let before = std::mem::take(&mut trial.inline);
         trial.inline = judging.metrics.iter().filter(named).map(|m| Track::new(m, self.now, warm)).collect();
+        trial.inline.iter_mut().for_each(|track| carry(track, &trial.background, &before));
         let until = trial.until;
         trial.inline.iter_mut().for_each(|track| cap(track, until));
     }
@@ -279,6 +281,17 @@ fn warm(judging: &Judging, trial: &Trial, now: Timestamp) -> Timestamp {
     trial.first.unwrap_or(now) + SignedDuration::from_secs(judging.warm_up as i64)
 }
 
+/// A sequential test goes on where the rollout's last one ended: its rate of false alarms is the whole rollout's.
+fn carry(track: &mut Track, background: &[Track], before: &[Track]) {
+    let same = |t: &&Track| t.metric == track.metric;
+    let known = background.iter().find(same).or_else(|| before.iter().find(same)).and_then(|t| t.sequential);
+    if let (Some(known), Some(own)) = (known, &mut track.sequential) {
+        let since = own.since;
+        *own = known;
+        own.renew(since);
+    }
+}
+
 /// A step that ends before its first measurement would judge nothing.
 fn cap(track: &mut Track, until: Option<Timestamp>) {
     if let Some(until) = until.filter(|_| track.tally.measurements == 0) {
@@ -311,6 +324,7 @@ fn fold(judging: &Judging, trial: &mut Trial, now: Timestamp) {
                 back.tally.measurements += track.tally.measurements;
                 back.tally.inconclusives += track.tally.inconclusives;
                 back.last = track.last.or(back.last.take());
+                back.sequential = track.sequential;
                 if back.running()
                     && let Some(metric) = judging.metric(&back.metric)
                 {
@@ -340,7 +354,9 @@ impl Trial {
         let inline = self.step.is_some() && self.inline.iter().any(unsure);
         for track in self.background.iter_mut().filter(|t| unsure(t)) {
             if let Some(metric) = judging.metric(&track.metric) {
-                *track = Track { last: track.last.take(), ..Track::new(metric, now, now) };
+                let old = std::mem::replace(track, Track::new(metric, now, now));
+                carry(track, std::slice::from_ref(&old), &[]);
+                track.last = old.last;
             }
         }
         if inline {

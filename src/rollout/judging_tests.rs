@@ -8,6 +8,7 @@ use super::super::{
     Spec, Verb, obey, plan, start, step,
 };
 use super::*;
+use crate::rollout::analysis::replay;
 use crate::rollout::{Abilities, Effect};
 use crate::service::Strategy;
 
@@ -19,6 +20,7 @@ struct World {
     answer: Answer,
     events: Vec<Event>,
     kept: Vec<Measurement>,
+    wake_at: Option<Timestamp>,
 }
 
 fn rate(errors: u64, samples: u64) -> Result<Sighting, String> {
@@ -80,6 +82,7 @@ impl World {
             answer,
             events: Vec::new(),
             kept: Vec::new(),
+            wake_at: None,
         };
         world.slot(Slot::Blue, 1, 4);
         world.slot(Slot::Green, 0, 0);
@@ -106,30 +109,45 @@ impl World {
     /// Decides and obeys until nothing moves, then lets a second pass; as long as it is under way and not held.
     fn run(&mut self, seconds: u64) {
         for _ in 0..seconds {
-            for _ in 0..100 {
-                let now = self.seen.time;
-                let decision = step("orders", &self.state, &self.seen, now);
-                self.state = State::parse(&decision.state.body()).unwrap();
-                self.events.extend(decision.events);
-                self.kept.extend(decision.measurements);
-                for effect in &decision.effects {
-                    self.execute(effect);
-                }
-                let measured = decision.asks.iter().filter(|a| a.ripe).filter_map(|ask| {
-                    let seen = (self.answer)(ask, now)?;
-                    let (metric, inline) = (ask.metric.name.clone(), ask.inline);
-                    Some(Measured { metric, inline, window: ask.window, due: ask.due, at: now, seen })
-                });
-                self.state.memo.measured = measured.collect();
-                if decision.effects.is_empty() && self.state.memo.measured.is_empty() {
-                    break;
-                }
-            }
-            if self.rollout().held.is_some() || self.rollout().stage.ended() {
+            if !self.settle() {
                 return;
             }
             self.seen.time += SignedDuration::from_secs(1);
         }
+    }
+
+    /// As `run`, but from one thing that is due to the next.
+    fn leap(&mut self, seconds: i64) {
+        let end = self.seen.time + SignedDuration::from_secs(seconds);
+        while self.seen.time < end && self.settle() {
+            let soon = self.seen.time + SignedDuration::from_secs(1);
+            self.seen.time = self.wake_at.map_or(end, |at| at.max(soon));
+        }
+    }
+
+    /// Until nothing moves; false when it is over or held.
+    fn settle(&mut self) -> bool {
+        for _ in 0..100 {
+            let now = self.seen.time;
+            let decision = step("orders", &self.state, &self.seen, now);
+            self.state = State::parse(&decision.state.body()).unwrap();
+            self.wake_at = decision.wake_at;
+            self.events.extend(decision.events);
+            self.kept.extend(decision.measurements);
+            for effect in &decision.effects {
+                self.execute(effect);
+            }
+            let measured = decision.asks.iter().filter(|a| a.ripe).filter_map(|ask| {
+                let seen = (self.answer)(ask, now)?;
+                let (metric, inline) = (ask.metric.name.clone(), ask.inline);
+                Some(Measured { metric, inline, window: ask.window, due: ask.due, at: now, seen })
+            });
+            self.state.memo.measured = measured.collect();
+            if decision.effects.is_empty() && self.state.memo.measured.is_empty() {
+                break;
+            }
+        }
+        self.rollout().held.is_none() && !self.rollout().stage.ended()
     }
 
     fn execute(&mut self, effect: &Effect) {
@@ -196,6 +214,8 @@ fn five_percent_of_errors_are_refused_at_the_first_step_and_a_twin_passes() {
     let mut lax = metric.clone();
     lax.bounds.max = Some("10%".parse().unwrap());
     assert_eq!(last.again(&lax), Some(Verdict::Pass));
+    let phase = |metric: &Metric| replay(metric, &kept).tally.phase;
+    assert_eq!((phase(metric), phase(&lax)), (TallyPhase::Failed, TallyPhase::Running));
 
     let mut twin = World::new(&canary(steps, "", ERRORS), traffic(5.0, 0));
     twin.run(300);
@@ -355,4 +375,100 @@ fn blue_green_is_judged_before_and_after_its_switch() {
     let mut world = World::new(&text, by_name(0.0, 0));
     world.run(120);
     assert_eq!((world.rollout().stage, world.weight()), (Stage::Healthy, 100));
+}
+
+/// Requests that err by chance: a second's worth to each side, at these rates; `share` of them to the candidate.
+/// Rates and numbers vary from second to second, as they do in life.
+fn noise(seed: u64, a_second: f64, share: f64, candidate: f64, live: f64) -> Answer {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut drawn: std::collections::BTreeMap<i64, [(u64, u64); 2]> = Default::default();
+    Box::new(move |ask, now| {
+        let mut total = [(0, 0); 2];
+        for second in ask.window.as_second()..now.as_second() {
+            let of_second = drawn.entry(second).or_insert_with(|| {
+                let busy = rng.random_range(0.5..1.5);
+                let mut drawn = |n: u64, rate: f64| {
+                    // From one error to the next, as chance has it.
+                    let (mut at, mut errors) = (0.0, 0);
+                    loop {
+                        let draw: f64 = rng.random_range(f64::EPSILON..1.0);
+                        at += (draw.ln() / (1.0 - rate).ln()).floor() + 1.0;
+                        if at > n as f64 {
+                            return errors;
+                        }
+                        errors += 1;
+                    }
+                };
+                let mut side = |share: f64, rate: f64| {
+                    let n = drawn((a_second * busy * 2.0) as u64, share / 2.0);
+                    (n, drawn(n, (rate * busy).min(0.9)))
+                };
+                [side(share, candidate), side(1.0 - share, live)]
+            });
+            for (sum, (n, errors)) in total.iter_mut().zip(of_second) {
+                *sum = (sum.0 + *n, sum.1 + *errors);
+            }
+        }
+        let reading = |(samples, errors): (u64, u64)| Reading {
+            value: (samples > 0).then(|| errors as f64 / samples as f64),
+            samples,
+        };
+        let [candidate, live] = total.map(reading);
+        Some(Ok(Sighting { candidate, live: Some(live), ..Sighting::default() }))
+    })
+}
+
+/// How many of `runs` rollouts with a 10 % step ended so, and the longest time one was judged there.
+fn rollouts(metric: &str, runs: u64, rates: (f64, f64), wanted: Stage) -> (u64, i64) {
+    let steps = "{weight: 10}, {analyze: 2m}, {weight: 50}, {analyze: 1m}, {weight: 100}";
+    let (mut count, mut longest) = (0, 0);
+    for seed in 0..runs {
+        let answer = noise(seed, 100.0, 0.1, rates.0, rates.1);
+        let mut world = World::new(&canary(steps, "background: false,", metric), answer);
+        world.leap(400);
+        if world.rollout().stage == wanted {
+            count += 1;
+            longest = longest.max(world.elapsed());
+        }
+    }
+    (count, longest)
+}
+
+#[test]
+fn of_simulated_rollouts_a_twin_passes_99_of_100_and_five_percent_of_errors_never() {
+    let against_limit = "{name: errors, builtin: error-rate, max: 1%, minSamples: 50}";
+    let against_live = "{name: errors, builtin: error-rate, compare: sequential, margin: 2%, minSamples: 50}";
+    for metric in [against_limit, against_live] {
+        let (passed, _) = rollouts(metric, 100, (0.003, 0.003), Stage::Healthy);
+        assert!(passed >= 99, "{passed} of 100 healthy twins passed {metric}");
+        let (refused, after) = rollouts(metric, 50, (0.05, 0.003), Stage::Aborted);
+        assert_eq!(refused, 50, "{metric}");
+        assert!(after <= 120, "refused only after {after} s by {metric}");
+    }
+}
+
+#[test]
+fn a_sequential_test_ends_its_step_early_either_way() {
+    let metric = "{name: errors, builtin: error-rate, compare: sequential, margin: 2%}";
+    let steps = "{weight: 10}, {analyze: 20m}, {weight: 100}";
+    let run = |rate: f64, a_second: f64| {
+        let answer = noise(5, a_second, 0.1, rate, 0.003);
+        let mut world = World::new(&canary(steps, "background: false,", metric), answer);
+        world.leap(1500);
+        world
+    };
+    let twin = run(0.003, 100.0);
+    assert_eq!(twin.rollout().stage, Stage::Healthy, "{:?}", twin.events);
+    assert!(twin.elapsed() < 180, "a twin was judged for {} s of 20 min", twin.elapsed());
+    let bad = run(0.05, 100.0);
+    assert_eq!((bad.rollout().stage, bad.reason()), (Stage::Aborted, "analysis-failed"));
+    assert!(bad.elapsed() < 60, "harm was found after {} s", bad.elapsed());
+    let cause = &bad.rollout().cause.as_ref().unwrap().message;
+    assert!(cause.contains("more often than the live slot") && cause.contains("1 % false alarms"), "{cause}");
+    // Too few requests to decide: a person does.
+    let quiet = run(0.003, 1.0);
+    assert_eq!(quiet.held(), "inconclusive");
+    assert!(quiet.rollout().held.as_ref().unwrap().message.contains("too few requests"));
 }

@@ -39,9 +39,16 @@ pub struct MetricSpec {
     /// The only good value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<Scalar>,
-    /// mann-whitney: the whole distribution against the live slot's.
+    /// Against the live slot. mann-whitney: the whole distribution of `latency`. sequential: the `error-rate`, looked at
+    /// all the time, decided either way as early as it can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<String>,
+    /// Of a sequential test: how often at most a candidate as good as the live slot is refused, in a whole rollout; 1%.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub false_alarms: Option<Scalar>,
+    /// Of a sequential test: so many more errors are harmless; 1%.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub margin: Option<Scalar>,
     /// One failure refuses, whatever `failureLimit` says.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub critical: bool,
@@ -78,6 +85,8 @@ impl Default for MetricSpec {
             min: None,
             equals: None,
             compare: None,
+            false_alarms: None,
+            margin: None,
             critical: false,
             min_samples: None,
             interval: None,
@@ -162,17 +171,7 @@ impl MetricSpec {
         if self.count == Some(0) {
             return Err(("count", "0 measurements judge nothing".into()));
         }
-        if let Some(compare) = &self.compare
-            && compare != "mann-whitney"
-        {
-            return Err(("compare", format!("{compare:?} is not known; mann-whitney is")));
-        }
-        if self.compare.is_some() && self.builtin.as_deref() != Some("latency") {
-            return Err((
-                "compare",
-                "belongs to `builtin: latency`, which compares whole distributions".into(),
-            ));
-        }
+        self.check_compare()?;
         if self.address.is_some() && self.prometheus.is_none() {
             return Err(("address", "belongs to a prometheus metric".into()));
         }
@@ -180,6 +179,58 @@ impl MetricSpec {
             return Err(("equals", "belongs to a web or prometheus metric".into()));
         }
         self.check_source(bounded)
+    }
+
+    fn check_compare(&self) -> Result<(), (&'static str, String)> {
+        let builtin = self.builtin.as_deref();
+        match self.compare.as_deref() {
+            None | Some("mann-whitney" | "sequential") => {}
+            Some(other) => {
+                return Err(("compare", format!("{other:?} is not known; mann-whitney and sequential are")));
+            }
+        }
+        if self.compare.as_deref() == Some("mann-whitney") && builtin != Some("latency") {
+            return Err((
+                "compare",
+                "mann-whitney belongs to `builtin: latency`, which compares whole distributions".into(),
+            ));
+        }
+        if !self.is_sequential() {
+            let stray = [("falseAlarms", &self.false_alarms), ("margin", &self.margin)];
+            return match stray.into_iter().find(|(_, value)| value.is_some()) {
+                Some((key, _)) => Err((key, "belongs to `compare: sequential`".into())),
+                None => Ok(()),
+            };
+        }
+        if builtin != Some("error-rate") {
+            return Err(("compare", "sequential belongs to `builtin: error-rate`".into()));
+        }
+        if self.max.is_some() || self.min.is_some() {
+            let why = "a sequential test compares with the live slot; give a limit in a metric of its own";
+            return Err(("max", why.into()));
+        }
+        self.sequential().map(|_| ())
+    }
+
+    pub fn is_sequential(&self) -> bool {
+        self.compare.as_deref() == Some("sequential")
+    }
+
+    /// The rate of false alarms and the harmless margin of a sequential test.
+    pub fn sequential(&self) -> Result<(f64, f64), (&'static str, String)> {
+        let share = |key: &'static str, text: &Option<Scalar>, usual: f64| {
+            let Some(text) = text else { return Ok(usual) };
+            match text.0.parse::<Bound>() {
+                Ok(Bound::Value(share)) if (0.0..=0.5).contains(&share) => Ok(share),
+                Ok(_) => Err((key, format!("{:?} is not a share such as 1%", text.0))),
+                Err(why) => Err((key, why)),
+            }
+        };
+        let alarms = share("falseAlarms", &self.false_alarms, 0.01)?;
+        if alarms <= 0.0 {
+            return Err(("falseAlarms", "a test that never errs never ends; give a share such as 1%".into()));
+        }
+        Ok((alarms, share("margin", &self.margin, 0.01)?))
     }
 
     fn check_source(&self, bounded: bool) -> Result<(), (&'static str, String)> {
@@ -193,7 +244,9 @@ impl MetricSpec {
                     "`latency` compares distributions: `compare: mann-whitney`, or take latency-p99".into(),
                 )),
                 "latency" | "restarts" => Ok(()),
-                _ if !bounded => Err(("max", "a limit is needed, such as `max: 1%` or `max: 1.2x`".into())),
+                _ if !bounded && !self.is_sequential() => {
+                    Err(("max", "a limit is needed, such as `max: 1%` or `max: 1.2x`".into()))
+                }
                 _ => Ok(()),
             };
         }
@@ -311,6 +364,12 @@ mod tests {
             ("{name: e, builtin: error-rate}", "metrics[0].max"),
             ("{name: e, builtin: error-rate, max: fast}", "metrics[0].max"),
             ("{name: j, builtin: latency}", "metrics[0].compare"),
+            ("{name: e, builtin: error-rate, compare: sequential, falseAlarms: 0.1%, margin: 0.5%}", ""),
+            ("{name: e, builtin: error-rate, compare: sequential, max: 1%}", "metrics[0].max"),
+            ("{name: e, builtin: latency-p99, compare: sequential, max: 1}", "metrics[0].compare"),
+            ("{name: e, builtin: error-rate, compare: sequential, falseAlarms: 2}", "metrics[0].falseAlarms"),
+            ("{name: e, builtin: error-rate, max: 1%, margin: 1%}", "metrics[0].margin"),
+            ("{name: e, builtin: error-rate, max: 1%, compare: mann-whitney}", "metrics[0].compare"),
             ("{name: q, prometheus: up, max: 1}", "metrics[0].address"),
             ("{name: g, web: {url: nowhere}}", "metrics[0].web.url"),
             ("{name: g, web: {url: \"http://a\"}, equals: 1}", "metrics[0].web.json"),

@@ -87,7 +87,7 @@ fn verdict(metric: &Metric, seen: &Sighting) -> Verdict {
     }
 }
 
-fn nothing(policy: NoData, why: &str) -> Verdict {
+pub(super) fn nothing(policy: NoData, why: &str) -> Verdict {
     match policy {
         NoData::Inconclusive => Verdict::Inconclusive(why.to_owned()),
         NoData::Pass => Verdict::Pass,
@@ -126,6 +126,9 @@ fn may_be_chance(metric: &Metric, seen: &Sighting) -> bool {
 
 /// The limit as a number, for people: of a ratio, times what the live slot has.
 pub fn limit(metric: &Metric, seen: Option<&Sighting>) -> Option<f64> {
+    if let Some(test) = metric.sequential {
+        return seen.and_then(|s| s.live).and_then(|l| l.value).map(|live| live + test.margin);
+    }
     let bound = metric.bounds.max.or(metric.bounds.min)?;
     bound.against(seen.and_then(|s| s.live).and_then(|l| l.value))
 }
@@ -144,6 +147,7 @@ mod tests {
             measure,
             bounds: Bounds { max: Some(max.parse().unwrap()), min_samples: 50, ..Bounds::default() },
             equals: None,
+            sequential: None,
             no_data: NoData::Inconclusive,
             interval: Some(10_000),
             delay: 0,

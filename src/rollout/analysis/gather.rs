@@ -141,13 +141,13 @@ impl<'a> Gatherer<'a> {
         let total = |slot: Slot| self.ledgers.get(&slot).map(Ledger::total).unwrap_or_default();
         let now = Totals { candidate: total(target.candidate), live: total(target.live), at };
         let asks: Vec<Ask> = self.asks.iter().filter(|a| a.metric.measure.scraped()).cloned().collect();
+        let pods = (*candidate.as_ref().unwrap_or(&0), *live.as_ref().unwrap_or(&0));
         for ask in asks.iter().filter(|a| a.window <= at) {
             let failed = match (&candidate, &live) {
                 (Err(why), _) => Some(why.clone()),
                 (_, Err(why)) if ask.metric.compares() => Some(why.clone()),
                 _ => None,
             };
-            let pods = *candidate.as_ref().unwrap_or(&0);
             let seen = match (failed, self.opened.get(&ask.window)) {
                 (Some(why), _) => Err(why),
                 (None, Some(before)) => Ok(sighting(&ask.metric, before, &now, pods, &self.source)),
@@ -217,11 +217,22 @@ fn scrape(platform: &dyn Platform, path: String, target: Target, at: Timestamp) 
     })
 }
 
-fn sighting(metric: &Metric, before: &Totals, now: &Totals, pods: usize, source: &Source) -> Sighting {
+/// `pods`: how many of the candidate's and of the live slot's answered.
+fn sighting(
+    metric: &Metric,
+    before: &Totals,
+    now: &Totals,
+    pods: (usize, usize),
+    source: &Source,
+) -> Sighting {
     let candidate = between(&before.candidate, &now.candidate);
     let live = between(&before.live, &now.live);
     let seconds = now.at.duration_since(before.at).as_secs_f64();
-    let probes = if candidate.routeless { (source.probes * seconds * pods as f64).round() } else { 0.0 };
+    let probing = |counts: &Counts, pods: usize| match counts.routeless {
+        true => (source.probes * seconds * pods as f64).round(),
+        false => 0.0,
+    };
+    let (probes, live_probes) = (probing(&candidate, pods.0), probing(&live, pods.1));
     let note = if probes > 0.0 {
         Some(format!("about {probes} probes left out, as the series name no route"))
     } else if now.candidate.requests == 0.0 && now.candidate.buckets.is_empty() {
@@ -240,7 +251,8 @@ fn sighting(metric: &Metric, before: &Totals, now: &Totals, pods: usize, source:
                 let samples = (counts.buckets.values().sum::<f64>() - less).max(0.0) as u64;
                 (Reading { value: found.map(|f| f.0), samples }, found.map_or(0.0, |f| f.1))
             };
-            let ((candidate, width), (live, other)) = (reading(&candidate, probes), reading(&live, 0.0));
+            let ((candidate, width), (live, other)) =
+                (reading(&candidate, probes), reading(&live, live_probes));
             let resolution = if metric.compares() { width.max(other) } else { width };
             Sighting { candidate, live: Some(live), resolution, note, ..Sighting::default() }
         }
@@ -257,7 +269,7 @@ fn sighting(metric: &Metric, before: &Totals, now: &Totals, pods: usize, source:
         }
         _ => Sighting {
             candidate: rate(&candidate, probes),
-            live: Some(rate(&live, 0.0)),
+            live: Some(rate(&live, live_probes)),
             note,
             ..Sighting::default()
         },

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Sighting, find};
 use super::plan::Metric;
-use super::{Reading, Verdict};
+use super::{Measured, Reading, Tally, Track, Verdict};
 use crate::rollout::Slot;
 
 /// Of one metric, over one window, at one share of the traffic.
@@ -54,4 +54,39 @@ impl Measurement {
             Finding::NotYet(_) => None,
         }
     }
+}
+
+/// What other thresholds make of kept measurements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    pub tally: Tally,
+    /// One a measurement, as long as the metric was judged; None: nothing said yet.
+    pub verdicts: Vec<(Timestamp, Option<Verdict>)>,
+}
+
+/// Judges `kept`, the measurements of one rollout in order, by `metric`; those of other metrics are left out. It ends
+/// where the metric would have ended the rollout.
+pub fn replay(metric: &Metric, kept: &[Measurement]) -> Replay {
+    let mut verdicts = Vec::new();
+    let mut track: Option<(Track, u8)> = None;
+    for one in kept.iter().filter(|m| m.metric == metric.name) {
+        let (track, weight) =
+            track.get_or_insert_with(|| (Track::new(metric, one.from, one.from), one.weight));
+        if !track.running() {
+            break;
+        }
+        if std::mem::replace(weight, one.weight) != one.weight {
+            track.open(metric, one.from);
+        }
+        track.window = one.from;
+        let seen = match (&one.seen, &one.verdict) {
+            (Some(seen), _) => Ok(seen.clone()),
+            (None, Some(Verdict::Error(why))) => Err(why.clone()),
+            (None, _) => Err("it could not be made".to_owned()),
+        };
+        let (metric_name, window, due) = (one.metric.clone(), one.from, track.due);
+        let measured = Measured { metric: metric_name, inline: false, window, due, at: one.at, seen };
+        verdicts.push((one.at, track.after(metric, &measured, one.last)));
+    }
+    Replay { tally: track.map(|(track, _)| track.tally).unwrap_or_default(), verdicts }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Limits};
+use super::{Bounds, Limits, Test};
 use crate::service::{Bound, MetricSpec, NoData, Scalar, Service};
 
 /// The metric that is judged wherever any is: dead pods take their errors with them.
 pub const RESTARTS: &str = "restarts";
 /// So many intervals a measurement may grow before it has to say something.
 const PATIENCE: u64 = 12;
+/// So many looks a sequential test may take before it has to say something.
+const LOOKS: u64 = 60;
 
 /// How a rollout is judged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Metric {
     pub bounds: Bounds,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
+    /// Looked at all the time, against the live slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Test>,
     pub no_data: NoData,
     /// Milliseconds between measurements; None: one measurement.
     pub interval: Option<u64>,
@@ -93,12 +98,16 @@ impl Metric {
     /// Needs the live slot's value.
     pub fn compares(&self) -> bool {
         let ratio = |b: Option<Bound>| matches!(b, Some(Bound::Ratio(_)));
-        self.measure == Measure::Distribution || ratio(self.bounds.max) || ratio(self.bounds.min)
+        self.measure == Measure::Distribution
+            || self.sequential.is_some()
+            || ratio(self.bounds.max)
+            || ratio(self.bounds.min)
     }
 
     /// Milliseconds that a measurement may wait for enough requests.
     pub fn patience(&self) -> u64 {
-        if self.measure.scraped() { self.interval.unwrap_or(10_000) * PATIENCE } else { 0 }
+        let looks = if self.sequential.is_some() { LOOKS } else { PATIENCE };
+        if self.measure.scraped() { self.interval.unwrap_or(10_000) * looks } else { 0 }
     }
 }
 
@@ -146,6 +155,7 @@ fn restarts(no_data: NoData) -> Metric {
         measure: Measure::Restarts,
         bounds: Bounds { max: Some(Bound::Value(0.0)), ..Bounds::default() },
         equals: None,
+        sequential: None,
         no_data,
         interval: Some(10_000),
         delay: 0,
@@ -184,7 +194,15 @@ fn metric(service: &Service, spec: &MetricSpec) -> Result<Metric, Wrong> {
         }
         _ => bound("max", &spec.max)?,
     };
+    let sequential = match spec.is_sequential() {
+        true => Some(spec.sequential().map(|(alpha, margin)| Test { alpha, margin })?),
+        false => None,
+    };
     let fewest = match &measure {
+        // Without an error in so many, the rate is below the margin at 95 %.
+        Measure::ErrorRate if sequential.is_some() => {
+            sequential.map_or(1, |t| (3.0 / t.margin.max(0.003)).ceil() as u64)
+        }
         // A quantile that rests on fewer than ten requests beyond it is a guess.
         Measure::Latency(q) => (10.0 / (1.0 - q)).ceil() as u64,
         Measure::ErrorRate | Measure::Distribution => 1,
@@ -203,6 +221,7 @@ fn metric(service: &Service, spec: &MetricSpec) -> Result<Metric, Wrong> {
         measure,
         bounds,
         equals: spec.equals.as_ref().map(|e| e.0.clone()),
+        sequential,
         no_data: analysis.no_data,
         interval: interval.map(|i| (i.0.as_millis() as u64).max(500)),
         delay: spec.initial_delay.map_or(0, |d| d.0.as_secs()),

@@ -6,8 +6,18 @@
 //! Harmless: confidence sequences from the beta-binomial mixture (Robbins 1970) for both rates; when the
 //! candidate's upper end is below the live slot's lower end plus a margin, waiting longer is not needed.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::ln_beta;
+
+/// What a test promises.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    /// Chance of calling an equal candidate harmful, over the whole rollout.
+    pub alpha: f64,
+    /// Additional errors that are still harmless, as a share.
+    pub margin: f64,
+}
 
 /// Requests and errors of both slots since the last batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,10 +42,10 @@ pub enum Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sequential {
-    /// Chance of calling an equal candidate harmful, over the whole rollout.
-    alpha: f64,
-    /// Additional errors that are still harmless, as a share.
-    margin: f64,
+    #[serde(flatten)]
+    test: Test,
+    /// The sums count from then.
+    pub since: Timestamp,
     candidate: u64,
     candidate_errors: u64,
     live: u64,
@@ -45,16 +55,31 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    pub fn new(alpha: f64, margin: f64) -> Self {
+    pub fn new(test: Test, since: Timestamp) -> Self {
         Sequential {
-            alpha: alpha.clamp(1e-9, 0.5),
-            margin: margin.max(0.0),
+            test: Test { alpha: test.alpha.clamp(1e-9, 0.5), margin: test.margin.max(0.0) },
+            since,
             candidate: 0,
             candidate_errors: 0,
             live: 0,
             live_errors: 0,
             log_e: 0.0,
         }
+    }
+
+    /// Begins to count anew, at another share of the traffic. The evidence of harm stays: one rate of false alarms holds
+    /// over all of a rollout's steps.
+    pub fn renew(&mut self, since: Timestamp) {
+        *self = Sequential { log_e: self.log_e, ..Sequential::new(self.test, since) };
+    }
+
+    /// Requests and errors of the candidate, and of the live slot.
+    pub fn sums(&self) -> [(u64, u64); 2] {
+        [(self.candidate, self.candidate_errors), (self.live, self.live_errors)]
+    }
+
+    pub fn test(&self) -> Test {
+        self.test
     }
 
     /// Takes a batch in; says whether to stop. Errors beyond the requests count as requests that failed.
@@ -68,12 +93,13 @@ impl Sequential {
         self.candidate_errors += errors;
         self.live += batch.live;
         self.live_errors += live_errors;
-        if self.log_e >= -self.alpha.ln() {
+        let Test { alpha, margin } = self.test;
+        if self.log_e >= -alpha.ln() {
             return Some(Stop::Harm);
         }
-        let (_, upper) = interval(self.candidate_errors, self.candidate, self.alpha / 2.0);
-        let (lower, _) = interval(self.live_errors, self.live, self.alpha / 2.0);
-        (self.candidate > 0 && upper <= lower + self.margin).then_some(Stop::Harmless)
+        let (_, upper) = interval(self.candidate_errors, self.candidate, alpha / 2.0);
+        let (lower, _) = interval(self.live_errors, self.live, alpha / 2.0);
+        (self.candidate > 0 && upper <= lower + margin).then_some(Stop::Harmless)
     }
 
     /// The e-value of one block against "both rates are equal", with the past's estimates as alternative;
@@ -126,9 +152,13 @@ mod tests {
         Batch { candidate_errors: errors(candidate), live_errors: errors(live), candidate: size, live: size }
     }
 
+    fn test(margin: f64) -> Sequential {
+        Sequential::new(Test { alpha: 0.01, margin }, Timestamp::UNIX_EPOCH)
+    }
+
     /// What the test says of a rollout of `looks` batches.
     fn rollout(rng: &mut StdRng, rates: (f64, f64), looks: usize) -> (Option<Stop>, usize) {
-        let mut test = Sequential::new(0.01, 0.02);
+        let mut test = test(0.02);
         for look in 1..=looks {
             if let Some(stop) = test.add(batch(rng, 50, rates.0, rates.1)) {
                 return (Some(stop), look);
@@ -142,8 +172,14 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         for rate in [0.0, 0.001, 0.01, 0.2] {
             let alarms = (0..1000).filter(|_| {
-                let mut test = Sequential::new(0.01, 0.0);
-                (0..60).any(|_| test.add(batch(&mut rng, 30, rate, rate)) == Some(Stop::Harm))
+                let mut test = test(0.0);
+                (0..60).any(|look| {
+                    // New shares of the traffic change nothing about the rate.
+                    if look % 20 == 19 {
+                        test.renew(Timestamp::UNIX_EPOCH);
+                    }
+                    test.add(batch(&mut rng, 30, rate, rate)) == Some(Stop::Harm)
+                })
             });
             let alarms = alarms.count();
             // 1 % of 1000, and three standard deviations.

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::finding::{Finding, Sighting, find, limit};
+use super::finding::{Finding, Sighting, find, limit, nothing};
 use super::plan::Metric;
-use super::{Tally, TallyPhase, Verdict};
+use super::{Batch, Reading, Sequential, Stop, Tally, TallyPhase, Verdict, show};
 
 /// A measurement that could not be made is tried again so soon, whatever the interval.
 pub const RETRY: SignedDuration = SignedDuration::from_secs(10);
@@ -51,6 +51,9 @@ pub struct Track {
     pub due: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Sighting>,
+    /// Running sums of a sequential test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Sequential>,
 }
 
 /// A measurement the driver is asked for: of `metric` since `window`, at `due`.
@@ -78,8 +81,14 @@ pub struct Measured {
 
 impl Track {
     pub fn new(metric: &Metric, now: Timestamp, not_before: Timestamp) -> Track {
-        let mut track =
-            Track { metric: metric.name.clone(), tally: Tally::default(), window: now, due: now, last: None };
+        let mut track = Track {
+            metric: metric.name.clone(),
+            tally: Tally::default(),
+            window: now,
+            due: now,
+            last: None,
+            sequential: metric.sequential.map(|test| Sequential::new(test, now)),
+        };
         let delay = now + SignedDuration::from_secs(metric.delay as i64);
         track.open(metric, now.max(not_before).max(delay));
         track
@@ -88,6 +97,9 @@ impl Track {
     /// Begins a measurement at `from`.
     pub fn open(&mut self, metric: &Metric, from: Timestamp) {
         self.window = from;
+        if let Some(test) = &mut self.sequential {
+            test.renew(from);
+        }
         let wait = if metric.measure.scraped() || self.tally.measurements > 0 {
             metric.interval.unwrap_or(0)
         } else {
@@ -102,7 +114,8 @@ impl Track {
 
     /// Whether its window has grown for as long as it may.
     pub fn spent(&self, metric: &Metric, at: Timestamp) -> bool {
-        at.duration_since(self.window).as_millis() >= i128::from(metric.patience())
+        let since = self.sequential.as_ref().map_or(self.window, |test| test.since);
+        at.duration_since(since).as_millis() >= i128::from(metric.patience())
     }
 
     /// The track after a measurement; the verdict if it counted. `last`: nothing more can come.
@@ -117,10 +130,23 @@ impl Track {
             }
             Ok(seen) => seen,
         };
-        self.last = Some(seen.clone());
         let last = last || self.spent(metric, measured.at);
-        match find(metric, seen, last) {
+        let finding = match self.sequential.as_mut() {
+            Some(test) => {
+                let (finding, sums) = look(metric, test, seen, last, measured.at);
+                self.last = Some(sums);
+                finding
+            }
+            None => {
+                self.last = Some(seen.clone());
+                find(metric, seen, last)
+            }
+        };
+        match finding {
             Finding::NotYet(why) => {
+                if self.sequential.is_some() {
+                    self.window = measured.at;
+                }
                 self.tally.errors_in_a_row = 0;
                 self.tally.phase = TallyPhase::Running;
                 self.tally.why = Some(why);
@@ -131,6 +157,10 @@ impl Track {
                 self.tally = self.tally.after(&verdict, &metric.limits);
                 if verdict == Verdict::Pass {
                     self.tally.why = None;
+                    // Decided: looking on tells a step nothing. The background goes on, at the same rate of alarms.
+                    if self.sequential.is_some() && measured.inline && metric.limits.count.is_none() {
+                        self.tally.phase = TallyPhase::Successful;
+                    }
                 }
                 self.window = measured.at;
                 self.due = measured.at + interval;
@@ -138,6 +168,52 @@ impl Track {
             }
         }
     }
+}
+
+/// Takes one window into a sequential test: what it says, and the sums as people are told them.
+fn look(
+    metric: &Metric,
+    test: &mut Sequential,
+    seen: &Sighting,
+    last: bool,
+    at: Timestamp,
+) -> (Finding, Sighting) {
+    let errors = |r: Reading| (r.value.unwrap_or(0.0) * r.samples as f64).round() as u64;
+    let live = seen.live.unwrap_or_default();
+    let stop = test.add(Batch {
+        candidate: seen.candidate.samples,
+        candidate_errors: errors(seen.candidate),
+        live: live.samples,
+        live_errors: errors(live),
+    });
+    let [candidate, live] = test.sums();
+    let reading = |(samples, errors): (u64, u64)| Reading {
+        value: (samples > 0).then(|| errors as f64 / samples as f64),
+        samples,
+    };
+    let sums = Sighting { candidate: reading(candidate), live: Some(reading(live)), ..seen.clone() };
+    let side = |(samples, errors): (u64, u64)| format!("{errors} errors in {samples} requests");
+    let text = format!("{} against {} of the live slot", side(candidate), side(live));
+    let enough = candidate.0.min(live.0) >= metric.bounds.min_samples.max(1);
+    let finding = match stop.filter(|_| enough) {
+        Some(Stop::Harm) => Finding::Said(Verdict::Fail(format!(
+            "it errs more often than the live slot: {text} (sequential test, at most {} % false alarms)",
+            show(test.test().alpha * 100.0)
+        ))),
+        Some(Stop::Harmless) => Finding::Said(Verdict::Pass),
+        None if last => {
+            test.renew(at);
+            let gap = sums.candidate.value.zip(sums.live.and_then(|l| l.value)).map(|(c, l)| c - l);
+            Finding::Said(match gap.filter(|_| enough) {
+                // As much as such a time can show, and that is told.
+                Some(gap) if gap <= test.test().margin => Verdict::Pass,
+                Some(_) => nothing(metric.no_data, &format!("the sequential test is undecided: {text}")),
+                None => nothing(metric.no_data, &format!("too few requests for a sequential test: {text}")),
+            })
+        }
+        None => Finding::NotYet(format!("undecided so far: {text}")),
+    };
+    (finding, sums)
 }
 
 /// As `rollout status` tells it.
