@@ -1,6 +1,7 @@
 //! Tests that need Traefik or Prometheus: `tests/run router`. First, that the two do what the others take for granted.
 
 mod routes;
+mod strategies;
 
 use crate::harness::{Lab, Namespace, V1, V2, until};
 use crate::load::Load;

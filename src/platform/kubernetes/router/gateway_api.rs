@@ -140,7 +140,9 @@ fn condition(service: &Service, wanted: &Match) -> Value {
         Some(MatchValue::Exact(path)) => json!({"type": "Exact", "value": path}),
         Some(MatchValue::Prefix(path)) => json!({"type": "PathPrefix", "value": path}),
         Some(MatchValue::Regex(expression)) => {
-            json!({"type": "RegularExpression", "value": format!("^(?:{expression})$")})
+            // Routers prefer the longer of two paths, whatever it is: not shorter than that of all other requests.
+            let empty = "(?:)".repeat(below(service).len().saturating_sub(expression.len()).div_ceil(4));
+            json!({"type": "RegularExpression", "value": format!("^(?:{expression}){empty}$")})
         }
     };
     let mut condition = json!({"path": path});

@@ -107,6 +107,12 @@ fn a_match_names_everything_below_the_services_path() {
         condition(&service(), &wanted),
         json!({"path": {"type": "PathPrefix", "value": "/orders"}, "method": "POST"})
     );
+    let short = Match { path: Some(MatchValue::Regex("/.*".into())), ..Match::default() };
+    let made = condition(&service(), &short)["path"]["value"].as_str().unwrap().to_owned();
+    assert!(
+        made.len() > "/orders".len() && regex::Regex::new(&made).unwrap().is_match("/orders/1"),
+        "{made}"
+    );
     let wanted = Match { path: Some(MatchValue::Exact("/orders/new".into())), ..Match::default() };
     assert_eq!(condition(&service(), &wanted), json!({"path": {"type": "Exact", "value": "/orders/new"}}));
 }
