@@ -103,6 +103,9 @@ pub async fn plan(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Re
             rollout::forecast(platform.as_ref(), release, template, options),
             platform.preflight(release),
         );
+        let (rollout, mut warnings) = (rollout?, warnings?);
+        let seen = platform.observe().await?;
+        warnings.extend(platform.fits(&rollout::demand(&rollout, &seen, release)).await?);
         plans.push(Planned {
             service: job.service.service.clone(),
             environment: job.target.environment.clone(),
@@ -110,8 +113,8 @@ pub async fn plan(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Re
             image: release.image.clone(),
             builds: look.builds,
             changes: changes?,
-            rollout: rollout?,
-            warnings: warnings?,
+            rollout,
+            warnings,
         });
     }
     Ok(plans)

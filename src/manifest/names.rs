@@ -38,6 +38,11 @@ pub fn inventory(service: &str) -> String {
     format!("{service}-inventory")
 }
 
+/// The ConfigMap with the rollout's state, and the Lease of who drives it.
+pub fn state(service: &str) -> String {
+    format!("{service}-rollout")
+}
+
 /// The Secret with the key that secrets' names are hashed with.
 pub fn hash_key(service: &str) -> String {
     format!("{service}-hash-key")

@@ -58,6 +58,16 @@ pub struct Capabilities {
     pub abilities: crate::rollout::Abilities,
 }
 
+/// The pods that a rollout needs beside those that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    pub more: u32,
+    /// It can go on without them, pod by pod.
+    pub spare: bool,
+    /// As many as the autoscaler may come to ask for.
+    pub most: Option<u32>,
+}
+
 /// One difference between what is and what a deploy would make.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
@@ -168,6 +178,10 @@ pub trait Platform: Send + Sync {
     /// Whether a deploy of `release` (its image may not be known yet) could succeed: rights, quota, admission.
     /// Writes nothing; returns warnings.
     async fn preflight(&self, _release: &Release) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    /// Whether what a rollout will have at its peak fits, as far as the last `preflight` saw; returns warnings.
+    async fn fits(&self, _demand: &Demand) -> anyhow::Result<Vec<String>> {
         Ok(Vec::new())
     }
     /// What `install`, and applying `template` to the live slot, would change.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::error::Failure;
-use crate::platform::{Change, Platform, Release, Template};
+use crate::platform::{Change, Demand, Platform, Release, Template};
 
 /// How long a finished rollout waits for what is late; longer delays are left to the next command.
 pub const TAIL: Duration = Duration::from_secs(60);
@@ -106,29 +106,46 @@ pub async fn forecast(
     options: &Options,
 ) -> anyhow::Result<Forecast> {
     let spec = Spec::resolve(&release.service, options)?;
-    let name = &release.service.service;
     let place = platform.place();
-    let mut state = load(platform, name).await?.unwrap_or_default();
+    let state = load(platform, &release.service.service).await?.unwrap_or_default();
     let known = tell::classify(platform.capabilities().await, &place)?;
     let seen = tell::classify(platform.observe().await, &place)?;
+    foreseen(&state, &seen, &known, &spec, template)
+}
+
+/// R: what is asked for, or what an autoscaler has made of it.
+fn size(state: &State, seen: &super::Observation, spec: &Spec) -> u32 {
+    let live = state.live.and_then(|l| seen.slots.get(&l.slot)).filter(|_| spec.autoscaled);
+    live.map_or(0, |s| s.desired).max(spec.replicas)
+}
+
+fn foreseen(
+    state: &State,
+    seen: &super::Observation,
+    known: &crate::platform::Capabilities,
+    spec: &Spec,
+    template: &Template,
+) -> anyhow::Result<Forecast> {
+    let mut state = state.clone();
     let from = state.live.map(|l| l.revision);
     let revision = state.number(&template.hash, &template.image, seen.time);
-    let facts = facts(&state, &seen, &known, &spec, revision);
-    let plan = plan(&spec, &facts)?;
-    let steps = plan.forecast(spec.replicas);
-    let bounds = plan.bounds(spec.replicas);
+    let facts = facts(&state, seen, known, spec, revision);
+    let plan = plan(spec, &facts)?;
+    let replicas = size(&state, seen, spec);
+    let steps = plan.forecast(replicas);
+    let bounds = plan.bounds(replicas);
     let peak = steps.iter().map(|s| s.peak).max().unwrap_or(match plan.motion {
-        Motion::First => spec.replicas,
-        _ => spec.replicas + bounds.surge,
+        Motion::First => replicas,
+        _ => replicas + bounds.surge,
     });
     let mut notes = Vec::new();
-    if spec.replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
+    if replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
         notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
     }
     if plan.motion == Motion::Replicas {
         let off = steps.iter().zip(&plan.steps).filter_map(|(reached, step)| match step {
             super::Step::Weight(wanted) if *wanted != reached.weight => {
-                Some(format!("{wanted} % of {} pods is {} %", spec.replicas, reached.weight))
+                Some(format!("{wanted} % of {replicas} pods is {} %", reached.weight))
             }
             _ => None,
         });
@@ -143,15 +160,27 @@ pub async fn forecast(
     Ok(Forecast {
         strategy: plan.strategy.to_string(),
         motion: plan.motion,
-        router: known.router,
+        router: known.router.clone(),
         revision,
         from,
-        replicas: spec.replicas,
+        replicas,
         peak,
         steps,
         plan_hash: plan.hash,
         notes,
     })
+}
+
+/// What the rollout needs beside the pods that are there now.
+pub fn demand(forecast: &Forecast, seen: &super::Observation, release: &Release) -> Demand {
+    let held: u32 = seen.slots.values().map(|s| s.desired).sum();
+    let in_turn = matches!(forecast.motion, Motion::InPlace | Motion::Replicas);
+    let unavailable = release.service.rollout.unavailable.floor(forecast.replicas);
+    Demand {
+        more: forecast.peak.saturating_sub(held),
+        spare: in_turn && unavailable > 0,
+        most: release.service.autoscaling.as_ref().map(|a| a.max.saturating_sub(held)),
+    }
 }
 
 pub(super) async fn load(platform: &dyn Platform, service: &str) -> anyhow::Result<Option<State>> {
@@ -219,8 +248,9 @@ pub(super) async fn rolled(
 ) -> anyhow::Result<Outcome> {
     let spec = Spec::resolve(&release.service, options)?;
     let name = release.service.service.as_str();
-    if let Some(state) = load(platform, name).await?
-        && unchanged(&state, template, &spec)
+    let state = load(platform, name).await?;
+    if let Some(state) = &state
+        && unchanged(state, template, &spec)
         && platform.diff(release, template).await?.is_empty()
     {
         return Ok(Outcome {
@@ -233,7 +263,14 @@ pub(super) async fn rolled(
             seconds: 0.0,
         });
     }
-    for message in platform.preflight(release).await? {
+    // Looked at before the Lease is taken: from the first write on there is nothing left to list. An error shows again.
+    let (warnings, seen) = futures::join!(platform.preflight(release), platform.observe());
+    let mut warnings = warnings?;
+    if let (Ok(seen), Ok(can)) = (seen, platform.capabilities().await) {
+        let ahead = foreseen(&state.unwrap_or_default(), &seen, &can, &spec, template)?;
+        warnings.extend(platform.fits(&demand(&ahead, &seen, release)).await?);
+    }
+    for message in warnings {
         host.emit(&Event::Warned { message });
     }
     let started = host.elapsed();
@@ -328,10 +365,11 @@ impl Job<'_> {
         } else if next.under_way().is_none() {
             next.resizing = scaled;
         }
-        tell::classify(driver.save(next).await, &place)?;
+        let events = tell::classify(driver.begin_with(next).await, &place)?;
         if fresh {
             self.announce(driver);
         }
+        events.into_iter().for_each(|event| driver.tell(event));
         Ok(changes)
     }
 

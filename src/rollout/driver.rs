@@ -167,6 +167,13 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// Saves `next` as the first decision has it, so that a beginning costs one write; returns what is to be told.
+    pub async fn begin_with(&mut self, next: State) -> Result<Vec<Event>, Error> {
+        let decision = step(self.service, &next, &self.seen, self.seen.time);
+        self.save(decision.state).await?;
+        Ok(decision.events)
+    }
+
     pub async fn observe(&mut self) -> Result<(), Error> {
         self.seen = self.platform.observe().await?;
         Ok(())

@@ -38,7 +38,7 @@ pub mod view;
 #[cfg(test)]
 mod world;
 
-pub use deploy::{Ended, Forecast, History, Outcome, deploy, forecast};
+pub use deploy::{Ended, Forecast, History, Outcome, demand, deploy, forecast};
 pub use effect::{Effect, Selection};
 pub use event::Event;
 pub use observe::{Observation, Problem, RouteObservation, SlotObservation};

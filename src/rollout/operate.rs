@@ -14,7 +14,7 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::error::{Failure, Kind};
-use crate::platform::{Error, Platform};
+use crate::platform::{Error, Platform, Stored};
 use crate::service::{Service, Strategy};
 
 /// How a verb was obeyed.
@@ -80,16 +80,17 @@ pub(super) async fn ask(
     verb: Verb,
 ) -> anyhow::Result<Obeyed> {
     let place = platform.place();
-    let (state, seen, status) = look(platform, service).await?;
-    let state = state.ok_or_else(|| not_deployed(service, &place))?;
-    let intent = Intent { verb: verb.clone(), by: by.to_owned(), at: seen.time };
-    let (next, message) = obey(&state, &intent, seen.time).map_err(|r| refused(service, r))?;
-    if next == state {
-        return Ok(Obeyed::Said(message, status));
-    }
-    let holder = tell::classify(platform.lease().await, &place)?.map(|l| l.holder).unwrap_or_default();
-    let driven = !holder.is_empty() && !host.gone(&holder);
-    if driven && obeyed_by_driver(host, platform, service, &intent).await? {
+    let (stored, lease) = futures::join!(platform.load(), platform.lease());
+    let stored = tell::classify(stored, &place)?.ok_or_else(|| not_deployed(service, &place))?;
+    let state = tell::parse(service, &stored.body)?;
+    let holder = tell::classify(lease, &place)?.map(|l| l.holder).unwrap_or_default();
+    // Of no account: whoever obeys does so in the platform's time. To ask for that would be a list of everything.
+    let now = jiff::Timestamp::from_millisecond((host.wall() * 1000.0) as i64).unwrap_or_default();
+    let intent = Intent { verb: verb.clone(), by: by.to_owned(), at: now };
+    let (next, message) = obey(&state, &intent, now).map_err(|r| refused(service, r))?;
+    let changes = next != state;
+    let driven = changes && !holder.is_empty() && !host.gone(&holder);
+    if !changes || (driven && obeyed_by_driver(host, platform, service, &intent, stored).await?) {
         let (_, _, status) = look(platform, service).await?;
         return Ok(Obeyed::Said(message, status));
     }
@@ -141,12 +142,17 @@ async fn obeyed_by_driver(
     platform: &dyn Platform,
     service: &str,
     intent: &Intent,
+    stored: Stored,
 ) -> anyhow::Result<bool> {
     let place = platform.place();
     let pending = |state: &State| state.intents.contains(intent);
-    let mut written = false;
+    let (mut written, mut known) = (false, Some(stored));
     for _ in 0..20 {
-        let Some(stored) = tell::classify(platform.load().await, &place)? else { return Ok(false) };
+        let read = match known.take() {
+            Some(stored) => Some(stored),
+            None => tell::classify(platform.load().await, &place)?,
+        };
+        let Some(stored) = read else { return Ok(false) };
         let mut state = tell::parse(service, &stored.body)?;
         state.intents.push(intent.clone());
         match platform.save(&state.body(), Some(&stored.version)).await {
@@ -300,7 +306,7 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     let plan = plan(&spec, &facts)?;
     let kept = kept && plan.motion != Motion::InPlace;
     let next = start(&state, plan, target, kept, by, driver.seen.time);
-    tell::classify(driver.save(next).await, &place)?;
+    let events = tell::classify(driver.begin_with(next).await, &place)?;
     driver.tell(Event::Started {
         service: driver.service.to_owned(),
         revision: target,
@@ -308,6 +314,7 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
         strategy: format!("undo ({strategy})"),
         image: state.revision(target).map(|r| r.image.clone()).unwrap_or_default(),
     });
+    events.into_iter().for_each(|event| driver.tell(event));
     Ok(())
 }
 

@@ -16,6 +16,8 @@ enum Formed {
     Waiting(String),
     /// Only what is too much remains to go.
     Shrinking,
+    /// As wanted and available; live pods that were asked to go are still on their way.
+    Going,
 }
 
 impl Turn<'_> {
@@ -138,6 +140,11 @@ impl Turn<'_> {
             Step::Weight(_) | Step::Scale(_) | Step::Match(_) | Step::Mirror(_) | Step::Cohort { .. } => {
                 match formed {
                     Formed::Reached => true,
+                    // A weight that the next one replaces at once, by nobody looked at, need not be waited for.
+                    Formed::Going => {
+                        rollout.plan.judging.is_empty()
+                            && matches!(rollout.plan.steps.get(rollout.cursor + 1), Some(Step::Weight(_)))
+                    }
                     Formed::Shrinking => false,
                     Formed::Waiting(what) => {
                         return match self.judge(rollout, idle, Some(what)) {
@@ -222,7 +229,8 @@ impl Turn<'_> {
             Formed::Reached if seen.desired < shape.pods.live || seen.replicas < shape.pods.live => {
                 Formed::Waiting(format!("{} of {} live pods exist", seen.replicas, shape.pods.live))
             }
-            Formed::Reached | Formed::Shrinking => Formed::Shrinking,
+            Formed::Reached if seen.desired == shape.pods.live => Formed::Going,
+            Formed::Reached | Formed::Shrinking | Formed::Going => Formed::Shrinking,
             Formed::Waiting(what) => Formed::Waiting(what),
         }
     }

@@ -26,7 +26,7 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
     let (cluster, service) = (&kubernetes.cluster, kubernetes.service.service.as_str());
     match effect {
         Effect::Apply { slot, revision } => {
-            let template = state::get_template(cluster, service, *revision).await?;
+            let template = kubernetes.known_template(*revision).await?;
             apply(kubernetes, &template, *slot, *revision, epoch).await
         }
         Effect::Scale { slot, replicas } => {
@@ -102,14 +102,11 @@ async fn apply(
     revision: u32,
     epoch: u64,
 ) -> Result<()> {
-    let cluster = &kubernetes.cluster;
-    release::apply_slot(&kubernetes.site().await?, template, slot, revision, epoch).await?;
-    if let Some(watches) = kubernetes.watches.get() {
-        let name = names::slot(&kubernetes.service.service, slot);
-        let read = cluster.api::<Deployment>().get(&name).await;
-        watches.deployments.written(read.map_err(|e| cluster.explain(e, &format!("Deployment {name}")))?);
-    }
-    Ok(())
+    let made = release::apply_slot(&kubernetes.site().await?, template, slot, revision, epoch).await?;
+    remember(kubernetes, |watches| {
+        watches.deployments.written(serde_json::from_value(made).map_err(anyhow::Error::from)?);
+        Ok(())
+    })
 }
 
 /// Drops templates of revisions not kept, and the configuration that neither a kept template, a slot nor a pod names.

@@ -21,7 +21,8 @@ mod store;
 mod transport;
 mod watch;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kube::ResourceExt;
@@ -34,7 +35,7 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
 };
 use crate::context::Ctx;
 use crate::manifest::names;
@@ -49,6 +50,9 @@ pub struct Kubernetes {
     router: OnceCell<Option<Router>>,
     watches: OnceCell<Watches>,
     problems: Problems,
+    /// By the last `preflight`.
+    found: Mutex<Option<release::Found>>,
+    templates: Mutex<BTreeMap<u32, Template>>,
 }
 
 pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
@@ -59,6 +63,8 @@ pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Resu
         router: OnceCell::new(),
         watches: OnceCell::new(),
         problems: Problems::default(),
+        found: Mutex::new(None),
+        templates: Mutex::new(BTreeMap::new()),
     }))
 }
 
@@ -80,6 +86,15 @@ impl Kubernetes {
             service: self.name().to_owned(),
             gateway: self.router().await?.map(|r| r.gateway.clone()),
         })
+    }
+
+    /// A revision's template never changes, so it is read once.
+    async fn known_template(&self, revision: u32) -> Result<Template> {
+        let known = self.templates.lock().unwrap_or_else(PoisonError::into_inner).get(&revision).cloned();
+        match known {
+            Some(template) => Ok(template),
+            None => state::get_template(&self.cluster, self.name(), revision).await,
+        }
     }
 
     /// Our own renewal wakes nobody either.
@@ -132,7 +147,17 @@ impl Platform for Kubernetes {
     }
 
     async fn preflight(&self, release: &Release) -> anyhow::Result<Vec<String>> {
-        release::preflight(&self.site().await?, release).await
+        let site = self.site().await?;
+        let found = release::preflight(&site, release).await?;
+        let warnings = found.warnings.clone();
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(warnings)
+    }
+
+    async fn fits(&self, demand: &Demand) -> anyhow::Result<Vec<String>> {
+        let site = self.site().await?;
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.as_ref().map_or(Ok(Vec::new()), |found| found.fits(demand, &site))
     }
 
     async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>> {
@@ -145,7 +170,12 @@ impl Platform for Kubernetes {
         template: &Template,
         epoch: u64,
     ) -> anyhow::Result<Vec<Change>> {
-        release::install(&self.site().await?, release, template, epoch).await
+        let site = self.site().await?;
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The state's version is the same: nobody drove since the preflight looked.
+        let now = self.watches.get().map(Watches::state_version);
+        let live = found.map(|f| f.live).filter(|l| now == Some(l.state_version(&site)));
+        release::install(&site, release, template, live.as_ref(), epoch).await
     }
 
     async fn delete(&self) -> anyhow::Result<Vec<Change>> {
@@ -167,7 +197,9 @@ impl Platform for Kubernetes {
     }
 
     async fn put_template(&self, revision: u32, template: &Template) -> Result<()> {
-        state::put_template(&self.cluster, self.name(), revision, template).await
+        state::put_template(&self.cluster, self.name(), revision, template).await?;
+        self.templates.lock().unwrap_or_else(PoisonError::into_inner).insert(revision, template.clone());
+        Ok(())
     }
 
     async fn get_template(&self, revision: u32) -> Result<Template> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
@@ -25,6 +26,8 @@ const LOG_LINES: i64 = 20;
 const LIMIT: Duration = Duration::from_secs(2);
 /// Events come late and have no place in a watch of ours.
 const EVENTS_AGE: Duration = Duration::from_secs(2);
+/// A pod on its ordinary way up is not asked about: that would be a request a pod, and hold up the next step.
+const ORDINARY: SignedDuration = SignedDuration::from_secs(3);
 
 #[derive(Default)]
 pub struct Problems {
@@ -51,7 +54,8 @@ impl Problems {
         let values: Vec<Value> = sick.iter().map(|p| json(p.as_ref())).collect();
         let deployment_value = json(deployment);
         let mut events = Vec::new();
-        for pod in &sick {
+        let now = cluster.clock.now();
+        for pod in sick.iter().filter(|p| is_stuck(p, now)) {
             events.extend(self.events(cluster, "Pod", &pod.name_any(), &pod.uid().unwrap_or_default()).await);
         }
         let mut facts = Facts {
@@ -116,6 +120,21 @@ pub fn is_sick(pod: &Pod) -> bool {
     let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
     let restarted = statuses.into_iter().flatten().any(|c| c.restart_count > 0);
     restarted || ready_since(pod).is_none()
+}
+
+/// Something was reported of it, or it takes longer than usual.
+fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
+    let statuses = pod.status.iter().flat_map(|s| {
+        s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten())
+    });
+    let troubled = statuses.filter_map(|c| Some((c.restart_count, c.state.as_ref()?))).any(|(restarts, state)| {
+        let waiting = state.waiting.as_ref().and_then(|w| w.reason.as_deref());
+        restarts > 0
+            || state.terminated.as_ref().is_some_and(|t| t.exit_code != 0)
+            || waiting.is_some_and(|r| !matches!(r, "ContainerCreating" | "PodInitializing"))
+    });
+    let made = pod.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0);
+    troubled || now.duration_since(made) >= ORDINARY
 }
 
 fn run_of(pod: &Pod, container: &str) -> String {

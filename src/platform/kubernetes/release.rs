@@ -12,7 +12,7 @@ mod preflight;
 mod remove;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
@@ -27,6 +27,7 @@ use crate::platform::{self, Action, Change, Error, Release, Template};
 use crate::rollout::Slot;
 use change::Planned;
 use live::Live;
+pub use preflight::{Found, run as preflight};
 
 /// Writes at a time within a wave; more only queue in the server.
 const AT_ONCE: usize = 16;
@@ -49,9 +50,9 @@ pub async fn template(site: &Site, release: &Release) -> anyhow::Result<Template
 
 /// One list per kind, one dry run per object that differs; nothing is written.
 pub async fn diff(site: &Site, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>> {
-    let (live, planned) = planned(site, release, template).await?;
+    let live = survey(site, release).await?;
     let slot = live.slot(site);
-    let mut all = planned;
+    let mut all = planned(site, &live, release, template).await?;
     if !runs(live.deployment(site, slot), template) {
         let revision = live.deployment(site, slot).map_or(1, |d| revision(d) + 1);
         all.extend(slot_changes(site, &live, template, slot, revision));
@@ -69,16 +70,25 @@ pub async fn install(
     site: &Site,
     release: &Release,
     template: &Template,
+    surveyed: Option<&Live>,
     epoch: u64,
 ) -> anyhow::Result<Vec<Change>> {
-    let (live, planned) = planned(site, release, template).await?;
+    let read;
+    let live = match surveyed {
+        Some(live) => live,
+        None => {
+            read = survey(site, release).await?;
+            &read
+        }
+    };
+    let planned = planned(site, live, release, template).await?;
     ensure_key(site, release, epoch).await?;
     let kinds: BTreeSet<Kind> = planned
         .iter()
         .filter(|p| p.action() != Action::Delete)
         .map(|p| p.kind)
         .chain(live.all().map(|(kind, _)| kind))
-        .chain([Kind::Deployment, Kind::PodDisruptionBudget])
+        .chain([Kind::ConfigMap, Kind::Deployment, Kind::PodDisruptionBudget])
         .collect();
     if inventory::kinds(live.inventory(site)) != kinds {
         let parent = inventory::object(site, &kinds, epoch);
@@ -101,55 +111,57 @@ pub async fn install(
 }
 
 /// Makes `slot` run `template` as `revision`: Service, budget, Deployment (made with no pods, its number of pods
-/// left alone after), autoscaler.
+/// left alone after), autoscaler. Returns the Deployment.
 pub async fn apply_slot(
     site: &Site,
     template: &Template,
     slot: Slot,
     revision: u32,
     epoch: u64,
-) -> platform::Result<()> {
+) -> platform::Result<Value> {
     let name = names::slot(&site.service, slot);
     let objects = manifest::slot_objects(template, slot, revision);
     let stamped: Vec<Value> = objects.iter().map(|o| write::stamped(site, o, epoch)).collect();
-    let found = futures::future::try_join_all(stamped.iter().map(|o| async move {
-        let kind = manifest::kind_of(o).context("an object of ours")?;
-        Ok::<_, Error>((o, api::find(site, kind, manifest::name_of(o)).await?))
-    }))
-    .await?;
-    // The Deployment last: its Service and budget stand before its pods do.
-    let (deployment, rest): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|(o, _)| o["kind"] == "Deployment");
-    for (object, live) in rest.into_iter().chain(deployment) {
-        let foreign = live.as_ref().is_some_and(|l| !change::ours(site, l));
-        if foreign {
-            return Err(change::foreign(live.as_ref(), object));
-        }
-        if live
-            .as_ref()
-            .is_some_and(|l| write::epoch(l) == epoch && compare::fulfilled(&manifest::inert(object), l))
-        {
-            continue;
-        }
-        write::apply(site, object, live.as_ref()).await?;
+    let wanted = stamped.iter().filter_map(manifest::kind_of);
+    let scaler = Kind::HorizontalPodAutoscaler;
+    let kinds: BTreeSet<Kind> = wanted.chain([scaler]).collect();
+    let name = name.as_str();
+    let looks = kinds.iter().map(|kind| async move { Ok::<_, Error>((*kind, api::find(site, *kind, name).await?)) });
+    let found: BTreeMap<Kind, Option<Value>> = futures::future::try_join_all(looks).await?.into_iter().collect();
+    let live = |object: &Value| manifest::kind_of(object).and_then(|k| found.get(&k)?.as_ref());
+    if let Some(object) = stamped.iter().find(|o| live(o).is_some_and(|l| !change::ours(site, l))) {
+        return Err(change::foreign(live(object), object));
     }
+    // The Deployment after its Service and budget, so that they stand before its pods do; its autoscaler last.
+    let of = |kinds: &[Kind]| {
+        let chosen: Vec<&Value> =
+            stamped.iter().filter(|o| manifest::kind_of(o).is_some_and(|k| kinds.contains(&k))).collect();
+        futures::future::try_join_all(chosen.into_iter().map(|o| put(site, o, live(o), epoch)))
+    };
+    of(&[Kind::Service, Kind::PodDisruptionBudget]).await?;
+    let deployment = of(&[Kind::Deployment]).await?.pop().context("a slot has a Deployment")?;
+    of(&[scaler]).await?;
     if !template.body["autoscaling"].is_object()
-        && let Some(scaler) = api::find(site, Kind::HorizontalPodAutoscaler, &name).await?
-        && change::ours(site, &scaler)
+        && let Some(scaler) = found.get(&scaler).and_then(Option::as_ref)
+        && change::ours(site, scaler)
     {
-        write::delete(site, &scaler).await?;
+        write::delete(site, scaler).await?;
     }
-    Ok(())
+    Ok(deployment)
+}
+
+/// Applies what differs; returns the object as it is then.
+async fn put(site: &Site, object: &Value, live: Option<&Value>, epoch: u64) -> platform::Result<Value> {
+    let same = |l: &&Value| write::epoch(l) == epoch && compare::fulfilled(&manifest::inert(object), l);
+    match live.filter(same) {
+        Some(live) => Ok(live.clone()),
+        None => write::apply(site, object, live).await,
+    }
 }
 
 /// Removes every object of the service: what starts pods first, its state last.
 pub async fn delete(site: &Site) -> anyhow::Result<Vec<Change>> {
     remove::all(site).await
-}
-
-/// Whether a deploy could succeed: namespace, rights, quota, admission. Writes nothing; returns warnings.
-pub async fn preflight(site: &Site, release: &Release) -> anyhow::Result<Vec<String>> {
-    preflight::run(site, release).await
 }
 
 fn refused(site: &Site, error: Error, doing: &str) -> anyhow::Error {
@@ -166,13 +178,8 @@ fn input<'a>(release: &'a Release, key: &'a [u8]) -> anyhow::Result<Input<'a>> {
     Ok(Input { service: &release.service, image, secrets: &release.secrets, key })
 }
 
-/// What is, and what `install` would do about it.
-async fn planned(
-    site: &Site,
-    release: &Release,
-    template: &Template,
-) -> anyhow::Result<(Live, Vec<Planned>)> {
-    let key = key(site, release).await?;
+/// What the cluster has of the service.
+pub async fn survey(site: &Site, release: &Release) -> anyhow::Result<Live> {
     let mut kinds = BTreeSet::new();
     if !release.secrets.is_empty() {
         kinds.insert(Kind::Secret);
@@ -180,23 +187,33 @@ async fn planned(
     if site.gateway.is_some() && release.service.expose.is_some() {
         kinds.insert(Kind::HttpRoute);
     }
-    let live = Live::read(site, &kinds).await.map_err(|e| refused(site, e, "list what is there"))?;
+    Live::read(site, &kinds).await.map_err(|e| refused(site, e, "list what is there"))
+}
+
+/// What `install` would do about what is.
+async fn planned(
+    site: &Site,
+    live: &Live,
+    release: &Release,
+    template: &Template,
+) -> anyhow::Result<Vec<Planned>> {
+    let key = key(site, release).await?;
     let slot = live.slot(site);
     let waves = manifest::shared(&input(release, &key)?, site.gateway.as_ref(), slot);
     let mut planned: Vec<Planned> = Vec::new();
     for (wave, objects) in waves.into_iter().enumerate() {
-        planned.extend(objects.iter().filter_map(|o| Planned::of(site, &live, o, wave)));
+        planned.extend(objects.iter().filter_map(|o| Planned::of(site, live, o, wave)));
     }
     for slot in Slot::ALL {
         if let Some(deployment) = live.deployment(site, slot).filter(|d| runs(Some(d), template)) {
-            planned.extend(slot_changes(site, &live, template, slot, revision(deployment)));
+            planned.extend(slot_changes(site, live, template, slot, revision(deployment)));
         }
     }
-    planned.extend(change::unwanted(&live, release, site));
+    planned.extend(change::unwanted(live, release, site));
     change::refuse_foreign(site, &planned)
         .await
         .map_err(|e| failure::of(e, "look for objects in the way"))?;
-    Ok((live, planned))
+    Ok(planned)
 }
 
 fn slot_changes(site: &Site, live: &Live, template: &Template, slot: Slot, revision: u32) -> Vec<Planned> {

@@ -18,7 +18,7 @@ const TEMPLATE: &str = "template";
 const LIMIT: usize = 64 * 1024;
 
 pub fn name(service: &str) -> String {
-    format!("{service}-rollout")
+    names::state(service)
 }
 
 pub fn template_name(service: &str, revision: u32) -> String {

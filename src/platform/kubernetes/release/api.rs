@@ -96,6 +96,9 @@ pub fn refusal(error: kube::Error, object: &str) -> Error {
         409 => conflict(&status, object),
         403 if terminating => Error::Terminating(object.to_owned()),
         403 if message.contains("exceeded quota") => about("quota", format!("{object}: {message}")),
+        403 if message.contains(" per Container is ") || message.contains(" per Pod is ") => {
+            about("limit-range", format!("{object}: {message}"))
+        }
         403 if message.contains("violates PodSecurity") => {
             about("pod-security", format!("{object}: {message}"))
         }

@@ -61,8 +61,20 @@ impl Live {
         self.get(Kind::ConfigMap, &names::inventory(&site.service))
     }
 
+    /// Of the rollout's state, which is not stored as one of the service's objects.
+    pub fn state_version(&self, site: &Site) -> Option<String> {
+        let state = self.get(Kind::ConfigMap, &names::state(&site.service))?;
+        state["metadata"]["resourceVersion"].as_str().map(str::to_owned)
+    }
+
     pub fn deployment(&self, site: &Site, slot: Slot) -> Option<&Value> {
         self.get(Kind::Deployment, &names::slot(&site.service, slot))
+    }
+
+    /// Pods asked for, of both slots.
+    pub fn pods(&self) -> u64 {
+        let deployments = self.all().filter(|(kind, _)| *kind == Kind::Deployment);
+        deployments.filter_map(|(_, d)| d["spec"]["replicas"].as_u64()).sum()
     }
 
     /// The slot that serves: what the public Service selects, else the one with pods, else blue.

@@ -5,21 +5,41 @@ use serde_json::{Value, json};
 
 use super::api::{self, Call};
 use super::compare::quantity;
+use super::live::Live;
 use super::{Site, failure};
 use crate::error::Failure;
 use crate::manifest::{self, Input, Kind};
-use crate::platform::{Error, Release};
+use crate::platform::{Demand, Error, Release};
 
-/// Writes nothing; returns warnings.
-pub async fn run(site: &Site, release: &Release) -> anyhow::Result<Vec<String>> {
+/// What was found before the first write.
+pub struct Found {
+    pub warnings: Vec<String>,
+    pub live: Live,
+    /// One pod of the release as admission has it, with the defaults of LimitRanges.
+    pod: Value,
+    quotas: Vec<Value>,
+}
+
+/// Writes nothing.
+pub async fn run(site: &Site, release: &Release) -> anyhow::Result<Found> {
     namespace(site).await?;
     let pod = pod(release);
-    let (rights, admitted, quota) =
-        futures::join!(rights(site, release), admission(site, &pod), quota(site, release, &pod));
+    let (rights, admitted, quotas, live) = futures::join!(
+        rights(site, release),
+        admission(site, &pod),
+        quotas(site),
+        super::survey(site, release)
+    );
     rights?;
-    let mut warnings = admitted?;
-    warnings.extend(quota?);
-    Ok(warnings)
+    let found = Found { warnings: Vec::new(), pod: admitted?.unwrap_or(pod), quotas, live: live? };
+    let held = found.live.pods();
+    let service = &release.service;
+    let replicas = service.autoscaling.as_ref().map_or(service.replicas, |a| a.min);
+    // At least so many, whatever the strategy; `fits` knows it exactly, once there is a plan.
+    let least = if held == 0 { replicas } else { service.rollout.surge.ceil(replicas) };
+    let spare = held > 0 && service.rollout.unavailable.floor(replicas) > 0;
+    found.fits(&Demand { more: least, spare, most: None }, site)?;
+    Ok(found)
 }
 
 async fn raw(
@@ -75,15 +95,54 @@ fn pod(release: &Release) -> Value {
     pod
 }
 
-/// Lets admission judge a pod: Pod Security, quota for one pod, webhooks.
-async fn admission(site: &Site, pod: &Value) -> anyhow::Result<Vec<String>> {
+/// Lets admission judge a pod: Pod Security, LimitRange, quota for one pod, webhooks. Returns it with its defaults.
+async fn admission(site: &Site, pod: &Value) -> anyhow::Result<Option<Value>> {
     let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", site.namespace);
     match raw(site, Method::POST, &path, Some(pod), "a pod of the service").await {
+        Ok(made) => Ok(Some(made)),
         // Not being allowed to make pods by hand says nothing of those that the Deployment makes.
-        Ok(_) | Err(Error::Forbidden(_)) => Ok(Vec::new()),
+        Err(Error::Forbidden(_)) => limits(site, pod).await.map(|()| None),
         Err(Error::Unreachable(why)) => Err(failure::of(Error::Unreachable(why), "try a pod")),
         Err(error) => Err(failure::of(error, "a pod of this service would not be admitted")),
     }
+}
+
+/// What the namespace's LimitRanges say of the container, where admission could not be asked.
+async fn limits(site: &Site, pod: &Value) -> anyhow::Result<()> {
+    let path = format!("/api/v1/namespaces/{}/limitranges", site.namespace);
+    let Ok(ranges) = raw(site, Method::GET, &path, None, "limitranges").await else { return Ok(()) };
+    for range in ranges["items"].as_array().into_iter().flatten() {
+        if let Some(text) = beyond(range, &pod["spec"]["containers"][0]["resources"]) {
+            let name = range["metadata"]["name"].as_str().unwrap_or_default();
+            return Err(Failure::failed("limit-range", format!("LimitRange {name} of namespace {}: {text}", site.namespace))
+                .object(format!("LimitRange/{name}"))
+                .hint("change `resources`, or ask for another range")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// The first bound that one container with these resources breaks.
+fn beyond(range: &Value, resources: &Value) -> Option<String> {
+    let amount = |value: &Value| quantity(value.as_str()?);
+    let items = range["spec"]["limits"].as_array()?.iter().filter(|l| l["type"] == "Container" || l["type"] == "Pod");
+    for (item, bound, side) in items.flat_map(|l| [(l, "max", "limits"), (l, "min", "requests")]) {
+        for (resource, limit) in item[bound].as_object().into_iter().flatten() {
+            let asked = &resources[side][resource];
+            let (Some(asked_for), Some(allowed)) = (amount(asked), amount(limit)) else { continue };
+            if (bound == "max" && asked_for > allowed) || (bound == "min" && asked_for < allowed) {
+                let word = if bound == "max" { "at most" } else { "at least" };
+                return Some(format!(
+                    "{resource} may be {word} {} a {}, and msctl.yaml has {}",
+                    limit.as_str()?,
+                    item["type"].as_str()?.to_lowercase(),
+                    asked.as_str()?
+                ));
+            }
+        }
+    }
+    None
 }
 
 /// What a deploy does, as verbs on resources. `pods/log` is only wished for: it tells causes.
@@ -169,45 +228,41 @@ async fn review_one(site: &Site, group: &str, resource: &str, verb: &str) -> any
     }
 }
 
-/// How many more pods of this kind each quota admits, against how many the deploy needs at least.
-async fn quota(site: &Site, release: &Release, pod: &Value) -> anyhow::Result<Vec<String>> {
+async fn quotas(site: &Site) -> Vec<Value> {
     let path = format!("/api/v1/namespaces/{}/resourcequotas", site.namespace);
-    let quotas = match raw(site, Method::GET, &path, None, "resourcequotas").await {
+    match raw(site, Method::GET, &path, None, "resourcequotas").await {
         Ok(list) => list["items"].as_array().cloned().unwrap_or_default(),
-        Err(_) => return Ok(Vec::new()),
-    };
-    if quotas.is_empty() {
-        return Ok(Vec::new());
+        // Who may not look meets the refusal of a pod instead.
+        Err(_) => Vec::new(),
     }
-    let existing: u64 = api::list(site, Kind::Deployment)
-        .await
-        .map(|all| all.iter().filter_map(|d| d["spec"]["replicas"].as_u64()).sum())
-        .unwrap_or(0);
-    let service = &release.service;
-    let replicas = service.autoscaling.as_ref().map_or(service.replicas, |a| a.min);
-    let needed = if existing == 0 { replicas } else { service.rollout.surge.ceil(replicas) };
-    let mut warnings = Vec::new();
-    for quota in &quotas {
-        let Some((resource, room, hard)) = tightest(quota, pod) else { continue };
-        if u64::from(needed) <= room {
-            continue;
+}
+
+impl Found {
+    /// Whether every quota has room for what the rollout will have beside what is there now; returns warnings.
+    pub fn fits(&self, demand: &Demand, site: &Site) -> anyhow::Result<Vec<String>> {
+        let mut warnings = Vec::new();
+        for quota in &self.quotas {
+            let Some((resource, room, hard)) = tightest(quota, &self.pod) else { continue };
+            let name = quota["metadata"]["name"].as_str().unwrap_or_default();
+            let has = format!(
+                "quota {name} of namespace {} has room for {room} more pods ({resource}, limit {hard})",
+                site.namespace
+            );
+            if u64::from(demand.more) > room {
+                let text = format!("{has}; this deploy needs {}", demand.more);
+                if !demand.spare {
+                    return Err(Failure::failed("quota", text)
+                        .object(format!("ResourceQuota/{name}"))
+                        .hint("lower `replicas`, `resources` or `rollout.surge`, or ask for a larger quota")
+                        .into());
+                }
+                warnings.push(text);
+            } else if let Some(most) = demand.most.filter(|m| u64::from(*m) > room) {
+                warnings.push(format!("{has}; the autoscaler may want {most} more (autoscaling.max)"));
+            }
         }
-        let name = quota["metadata"]["name"].as_str().unwrap_or_default();
-        let text = format!(
-            "quota {name} of namespace {} has room for {room} more pods ({resource}, limit {hard}); \
-             this deploy needs {needed}",
-            site.namespace
-        );
-        if existing > 0 && service.rollout.unavailable.floor(replicas) > 0 {
-            warnings.push(text);
-            continue;
-        }
-        return Err(Failure::failed("quota", text)
-            .object(format!("ResourceQuota/{name}"))
-            .hint("lower `replicas`, `resources` or `rollout.surge`, or ask for a larger quota")
-            .into());
+        Ok(warnings)
     }
-    Ok(warnings)
 }
 
 /// The resource of the quota that admits the fewest further pods, how many, and its limit.
@@ -238,4 +293,45 @@ fn tightest(quota: &Value, pod: &Value) -> Option<(String, u64, String)> {
             Some((resource.clone(), (free.max(0.0) / each + 1e-9).floor() as u64, limit.to_owned()))
         })
         .min_by_key(|(_, room, _)| *room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quota_is_measured_by_the_pod_as_admitted() {
+        let pod = json!({"spec": {"containers": [{"resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi", "cpu": "500m"}}}]}});
+        let quota = |hard: Value, used: Value| json!({"status": {"hard": hard, "used": used}});
+        for (hard, used, expected) in [
+            (json!({"pods": "5"}), json!({"pods": "3"}), Some(("pods", 2))),
+            (json!({"limits.cpu": "2", "pods": "9"}), json!({"limits.cpu": "500m"}), Some(("limits.cpu", 3))),
+            (json!({"requests.memory": "256Mi"}), json!({}), Some(("requests.memory", 2))),
+            (json!({"services": "1"}), json!({}), None),
+        ] {
+            let found = tightest(&quota(hard.clone(), used), &pod);
+            assert_eq!(found.as_ref().map(|(r, n, _)| (r.as_str(), *n)), expected, "{hard}");
+        }
+    }
+
+    #[test]
+    fn a_limit_range_names_what_it_refuses() {
+        let range = |kind: &str, bounds: Value| {
+            let mut limit = bounds;
+            limit["type"] = kind.into();
+            json!({"spec": {"limits": [limit]}})
+        };
+        let resources = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}});
+        for (range, says) in [
+            (range("Container", json!({"max": {"memory": "64Mi"}})), Some("memory may be at most 64Mi a container")),
+            (range("Pod", json!({"min": {"cpu": "200m"}})), Some("cpu may be at least 200m a pod")),
+            (range("Container", json!({"max": {"memory": "1Gi"}, "min": {"cpu": "50m"}})), None),
+            (range("PersistentVolumeClaim", json!({"max": {"memory": "1Mi"}})), None),
+        ] {
+            let found = beyond(&range, &resources);
+            assert_eq!(found.is_some(), says.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(says.unwrap_or_default()));
+        }
+    }
 }

@@ -60,7 +60,8 @@ pub async fn dry_run(site: &Site, object: &Value, live: Option<&Value>) -> Resul
 pub async fn apply(site: &Site, object: &Value, live: Option<&Value>) -> Result<Value> {
     let Some(live) = live else {
         let made = patch(site, object, false).await?;
-        if !rollout_fields(object).is_empty() {
+        // A slot's number of pods passes to the rollout with its first change; what may stay as it was made, now.
+        if kind_of(object) != Some(Kind::Deployment) && !rollout_fields(object).is_empty() {
             settle(site, &made).await?;
         }
         return Ok(made);
