@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr)]
 
 mod analysis;
+mod budget;
 mod build;
 mod deploy;
 mod failures;
