@@ -35,7 +35,8 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, Stored,
+    Template,
 };
 use crate::context::Ctx;
 use crate::manifest::names;

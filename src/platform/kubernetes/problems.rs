@@ -127,12 +127,13 @@ fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
     let statuses = pod.status.iter().flat_map(|s| {
         s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten())
     });
-    let troubled = statuses.filter_map(|c| Some((c.restart_count, c.state.as_ref()?))).any(|(restarts, state)| {
-        let waiting = state.waiting.as_ref().and_then(|w| w.reason.as_deref());
-        restarts > 0
-            || state.terminated.as_ref().is_some_and(|t| t.exit_code != 0)
-            || waiting.is_some_and(|r| !matches!(r, "ContainerCreating" | "PodInitializing"))
-    });
+    let troubled =
+        statuses.filter_map(|c| Some((c.restart_count, c.state.as_ref()?))).any(|(restarts, state)| {
+            let waiting = state.waiting.as_ref().and_then(|w| w.reason.as_deref());
+            restarts > 0
+                || state.terminated.as_ref().is_some_and(|t| t.exit_code != 0)
+                || waiting.is_some_and(|r| !matches!(r, "ContainerCreating" | "PodInitializing"))
+        });
     let made = pod.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0);
     troubled || now.duration_since(made) >= ORDINARY
 }

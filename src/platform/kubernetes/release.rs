@@ -126,8 +126,10 @@ pub async fn apply_slot(
     let scaler = Kind::HorizontalPodAutoscaler;
     let kinds: BTreeSet<Kind> = wanted.chain([scaler]).collect();
     let name = name.as_str();
-    let looks = kinds.iter().map(|kind| async move { Ok::<_, Error>((*kind, api::find(site, *kind, name).await?)) });
-    let found: BTreeMap<Kind, Option<Value>> = futures::future::try_join_all(looks).await?.into_iter().collect();
+    let looks =
+        kinds.iter().map(|kind| async move { Ok::<_, Error>((*kind, api::find(site, *kind, name).await?)) });
+    let found: BTreeMap<Kind, Option<Value>> =
+        futures::future::try_join_all(looks).await?.into_iter().collect();
     let live = |object: &Value| manifest::kind_of(object).and_then(|k| found.get(&k)?.as_ref());
     if let Some(object) = stamped.iter().find(|o| live(o).is_some_and(|l| !change::ours(site, l))) {
         return Err(change::foreign(live(object), object));

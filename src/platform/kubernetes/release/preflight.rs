@@ -114,10 +114,13 @@ async fn limits(site: &Site, pod: &Value) -> anyhow::Result<()> {
     for range in ranges["items"].as_array().into_iter().flatten() {
         if let Some(text) = beyond(range, &pod["spec"]["containers"][0]["resources"]) {
             let name = range["metadata"]["name"].as_str().unwrap_or_default();
-            return Err(Failure::failed("limit-range", format!("LimitRange {name} of namespace {}: {text}", site.namespace))
-                .object(format!("LimitRange/{name}"))
-                .hint("change `resources`, or ask for another range")
-                .into());
+            return Err(Failure::failed(
+                "limit-range",
+                format!("LimitRange {name} of namespace {}: {text}", site.namespace),
+            )
+            .object(format!("LimitRange/{name}"))
+            .hint("change `resources`, or ask for another range")
+            .into());
         }
     }
     Ok(())
@@ -126,7 +129,8 @@ async fn limits(site: &Site, pod: &Value) -> anyhow::Result<()> {
 /// The first bound that one container with these resources breaks.
 fn beyond(range: &Value, resources: &Value) -> Option<String> {
     let amount = |value: &Value| quantity(value.as_str()?);
-    let items = range["spec"]["limits"].as_array()?.iter().filter(|l| l["type"] == "Container" || l["type"] == "Pod");
+    let items =
+        range["spec"]["limits"].as_array()?.iter().filter(|l| l["type"] == "Container" || l["type"] == "Pod");
     for (item, bound, side) in items.flat_map(|l| [(l, "max", "limits"), (l, "min", "requests")]) {
         for (resource, limit) in item[bound].as_object().into_iter().flatten() {
             let asked = &resources[side][resource];
@@ -322,9 +326,13 @@ mod tests {
             limit["type"] = kind.into();
             json!({"spec": {"limits": [limit]}})
         };
-        let resources = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}});
+        let resources =
+            json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}});
         for (range, says) in [
-            (range("Container", json!({"max": {"memory": "64Mi"}})), Some("memory may be at most 64Mi a container")),
+            (
+                range("Container", json!({"max": {"memory": "64Mi"}})),
+                Some("memory may be at most 64Mi a container"),
+            ),
             (range("Pod", json!({"min": {"cpu": "200m"}})), Some("cpu may be at least 200m a pod")),
             (range("Container", json!({"max": {"memory": "1Gi"}, "min": {"cpu": "50m"}})), None),
             (range("PersistentVolumeClaim", json!({"max": {"memory": "1Mi"}})), None),
