@@ -290,6 +290,24 @@ pub enum Rollout {
     },
     /// List the deploys and their revisions
     History(Named),
+    /// Judge past deploys again, by other thresholds
+    Judge {
+        /// `[SERVICE] [DEPLOY]`: a deploy's number, else all whose measurements are kept
+        #[arg(num_args = 0..=2, value_names = ["SERVICE", "DEPLOY"])]
+        target: Vec<String>,
+        /// Threshold in place of msctl.yaml's, such as errors:max=2%,minSamples=100 (may repeat)
+        #[arg(long, value_name = "NAME:KEY=VALUE")]
+        metric: Vec<String>,
+    },
+    /// Write a deploy's report: one HTML file that needs nothing else
+    Report {
+        /// `[SERVICE] [DEPLOY]`: a deploy's number, else the last one's
+        #[arg(num_args = 0..=2, value_names = ["SERVICE", "DEPLOY"])]
+        target: Vec<String>,
+        /// File to write, `-` for stdout; SERVICE-deploy-N.html when not given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Replace the live pods one by one, with the same version
     Restart(Named),
     /// Drive a rollout whose driver is gone

@@ -83,5 +83,6 @@ fn query(args: &Logs) -> anyhow::Result<LogQuery> {
         since: since.map_err(|why| wrong("--since", why))?.map(|d| d.0),
         slot: slot.transpose()?,
         previous: args.previous,
+        sample: None,
     })
 }

@@ -8,7 +8,7 @@ use crate::cli;
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::Platform;
-use crate::rollout::{self, DeployResult, Ended, History, Obeyed, Outcome, Status, Verb};
+use crate::rollout::{self, Deploy, DeployResult, Ended, History, Obeyed, Outcome, Status, Verb};
 use crate::service::Service;
 use crate::ui::{Format, Paint, View};
 
@@ -26,6 +26,8 @@ pub fn run(ctx: &Ctx, args: cli::Rollout) -> anyhow::Result<u8> {
         Rollout::History(named) => history(ctx, &named),
         Rollout::Restart(named) => restart(ctx, &named),
         Rollout::Attach { named, once } => attach(ctx, &named, once),
+        Rollout::Judge { target, metric } => super::judge::run(ctx, &target, &metric),
+        Rollout::Report { target, out } => super::report::run(ctx, &target, out.as_deref()),
     }
 }
 
@@ -34,6 +36,26 @@ pub(super) async fn open(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<(Servi
     let (_, service, target) = ctx.service(named.service.as_deref())?;
     let platform = ctx.platform(&service, &target).await?;
     Ok((service, platform))
+}
+
+/// `[SERVICE] [DEPLOY]`: what is a number is a deploy's, since no service is called so.
+pub(super) fn deploy_of(target: &[String]) -> anyhow::Result<(cli::Named, Option<u32>)> {
+    let wrong = |text: &String| {
+        Failure::usage("deploy-number", format!("{text:?} is not the number of a deploy"))
+            .hint("`msctl rollout history` lists them")
+    };
+    Ok(match target {
+        [] => (cli::Named::default(), None),
+        [one] => match one.parse() {
+            Ok(number) => (cli::Named::default(), Some(number)),
+            Err(_) if one.chars().all(|c| c.is_ascii_digit()) => return Err(wrong(one).into()),
+            Err(_) => (cli::Named { service: Some(one.clone()) }, None),
+        },
+        [service, number, ..] => {
+            let deploy = number.parse().map_err(|_| wrong(number))?;
+            (cli::Named { service: Some(service.clone()) }, Some(deploy))
+        }
+    })
 }
 
 /// What a verb did.
@@ -159,29 +181,55 @@ impl View for History {
     fn human(&self, paint: &Paint) -> String {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(["DEPLOY", "REVISION", "STRATEGY", "RESULT", "BEGAN", "BY", "IMAGE"]);
+        table.set_header(["", "DEPLOY", "REVISION", "STRATEGY", "RESULT", "BEGAN", "TOOK", "BY", "IMAGE"]);
+        let live = self.live_deploy();
         for deploy in self.deploys.iter().rev() {
             let image = self.revisions.iter().find(|r| r.number == deploy.revision);
-            let result = match deploy.result {
-                DeployResult::Progressing => paint.cyan("progressing"),
-                DeployResult::Healthy => paint.green("healthy"),
-                DeployResult::Aborted => paint.yellow("aborted"),
-                DeployResult::Failed => paint.red("failed"),
-                DeployResult::Superseded => paint.dim("superseded"),
-            };
-            let reason = deploy.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
-            let live = if Some(deploy.revision) == self.live { " *" } else { "" };
+            let from = deploy.from.map(|f| format!(" from {f}")).unwrap_or_default();
             table.add_row([
+                if live == Some(deploy.number) { "*" } else { "" }.to_owned(),
                 deploy.number.to_string(),
-                format!("{}{live}", deploy.revision),
-                deploy.strategy.to_string(),
-                format!("{result}{reason}"),
+                format!("{}{from}", deploy.revision),
+                strategy(deploy),
+                result(deploy, paint),
                 deploy.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+                deploy.ended.map(|end| took(end.duration_since(deploy.at))).unwrap_or_default(),
                 deploy.by.clone(),
                 image.map(|r| short(&r.image)).unwrap_or_else(|| "no longer kept".into()),
             ]);
         }
         table.to_string()
+    }
+}
+
+fn strategy(deploy: &Deploy) -> String {
+    match (deploy.from, deploy.undo) {
+        (None, _) => "first".into(),
+        (_, true) => format!("undo ({})", deploy.strategy),
+        (_, false) => deploy.strategy.to_string(),
+    }
+}
+
+/// Who says abort is no verdict on the version.
+fn result(deploy: &Deploy, paint: &Paint) -> String {
+    let because = |reason: &Option<String>| reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+    match (deploy.result, deploy.reason.as_deref()) {
+        (DeployResult::Progressing, _) => paint.cyan("under way"),
+        (DeployResult::Healthy, _) => paint.green("healthy"),
+        (DeployResult::Aborted, Some("aborted")) => paint.yellow("aborted"),
+        (DeployResult::Aborted, _) => paint.red(format!("refused{}", because(&deploy.reason))),
+        (DeployResult::Failed, _) => paint.red(format!("failed{}", because(&deploy.reason))),
+        (DeployResult::Superseded, _) => paint.dim("superseded"),
+    }
+}
+
+/// `42s`, `3m05s`, `2h10m`.
+fn took(duration: jiff::SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::context::Ctx;
+use crate::rollout::analysis::{MetricStatus, TallyPhase};
 use crate::rollout::{self, Phase, SlotStatus, Status};
 use crate::ui::{self, Paint};
 
@@ -72,6 +73,9 @@ impl ui::View for View {
                 text += &line(role, slot, paint);
             }
         }
+        for gate in &status.analysis {
+            text += &gate_line(gate, paint);
+        }
         if let Some(holder) = &status.holder {
             text += &format!("  driven by  {holder}\n");
         }
@@ -83,6 +87,34 @@ impl ui::View for View {
         }
         text
     }
+}
+
+/// One metric: what it came to, what it must keep to, and how that stands.
+fn gate_line(gate: &MetricStatus, paint: &Paint) -> String {
+    let phase = match gate.phase {
+        TallyPhase::Waiting => paint.dim("waiting"),
+        TallyPhase::Running => paint.cyan("running"),
+        TallyPhase::Successful => paint.green("passed"),
+        TallyPhase::Failed => paint.red("failed"),
+        TallyPhase::Inconclusive => paint.yellow("inconclusive"),
+        TallyPhase::Error => paint.red("error"),
+    };
+    let mut text = format!("  metric     {} {phase}", paint.bold(&gate.metric));
+    if let Some(value) = gate.value_text() {
+        text += &format!(": {value}");
+    }
+    if let Some(threshold) = &gate.threshold {
+        text += &format!(", limit {threshold}");
+    }
+    if let Some(live) = gate.live {
+        text += &format!(", live {}", gate.unit.show(live));
+    }
+    let samples = gate.samples.map(|n| format!(" of {n} requests")).unwrap_or_default();
+    text += &paint.dim(format!("  {} measured{samples}", gate.measurements));
+    if let Some(message) = gate.message.as_ref().filter(|_| gate.phase != TallyPhase::Successful) {
+        text += &format!("\n             {message}");
+    }
+    text + "\n"
 }
 
 fn line(role: &str, slot: &SlotStatus, paint: &Paint) -> String {

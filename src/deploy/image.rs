@@ -71,7 +71,8 @@ fn local(request: &Request) -> anyhow::Result<Option<String>> {
     }
 }
 
-fn reference<'a>(request: &'a Request, job: &'a Job) -> Option<&'a str> {
+/// The image that is given, not built here.
+pub fn reference<'a>(request: &'a Request, job: &'a Job) -> Option<&'a str> {
     match (&request.image, &job.service.image) {
         (Some(given), _) => Some(given),
         (None, Some(Image::Reference(reference))) => Some(reference),

@@ -209,7 +209,10 @@ async fn deploy(
         Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
     release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
     let template = platform.template(ctx, &release).await?;
-    rollout::deploy(ctx, platform, &release, &template, options).await
+    let built = image::reference(request, job).is_none();
+    let commit = if built { crate::image::commits::head(&job.folder) } else { None };
+    let options = Options { commit, ..options.clone() };
+    rollout::deploy(ctx, platform, &release, &template, &options).await
 }
 
 /// A release worked out without building or writing.

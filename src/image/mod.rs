@@ -5,6 +5,7 @@
 //! has it, nothing is built. [`operation`] holds the order of things.
 
 mod builder;
+pub mod commits;
 mod context;
 mod credentials;
 pub mod dockerignore;

@@ -13,6 +13,8 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const VERSION: &str = "app.kubernetes.io/version";
 pub const SLOT: &str = "msctl.dev/slot";
 pub const REVISION: &str = "msctl.dev/revision";
+/// On what is kept of a deploy: its number.
+pub const DEPLOY: &str = "msctl.dev/deploy";
 /// The fence against a driver that was overtaken.
 pub const EPOCH: &str = "msctl.dev/epoch";
 /// Of the object as it was applied, without the epoch.

@@ -140,6 +140,8 @@ pub struct LogQuery {
     pub since: Option<std::time::Duration>,
     pub slot: Option<Slot>,
     pub previous: bool,
+    /// Of at most so many pods, and no word about those that have no log.
+    pub sample: Option<usize>,
 }
 
 /// A line of a pod's log.
@@ -203,6 +205,22 @@ pub trait Platform: Send + Sync {
     async fn save(&self, body: &str, version: Option<&str>) -> Result<String>;
     async fn put_template(&self, revision: u32, template: &Template) -> Result<()>;
     async fn get_template(&self, revision: u32) -> Result<Template>;
+
+    /// Keeps what is told of a deploy beside the state, for the newest `keep` deploys; by compare-and-swap. Returns
+    /// the new version. Nothing that serves depends on it.
+    async fn keep_story(
+        &self,
+        _deploy: u32,
+        _body: &str,
+        _version: Option<&str>,
+        _keep: u32,
+    ) -> Result<String> {
+        Ok(String::new())
+    }
+    /// What is kept of `deploy`, or of all deploys, oldest first.
+    async fn stories(&self, _deploy: Option<u32>) -> Result<Vec<Stored>> {
+        Ok(Vec::new())
+    }
 
     async fn lease(&self) -> Result<Option<Lease>>;
     /// Takes the lease over from `seen` (None: it does not exist), by compare-and-swap. Returns its new version.

@@ -276,7 +276,7 @@ pub(super) async fn rolled(
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
     let mut driver = tell::classified(begun, &platform.place())?;
-    let job = Job { release, template, spec, by };
+    let job = Job { release, template, spec, by, commit: options.commit.as_deref() };
     let changes = match job.begin(&mut driver).await {
         Ok(changes) => changes,
         Err(error) => {
@@ -322,6 +322,7 @@ struct Job<'a> {
     template: &'a Template,
     spec: Spec,
     by: &'a str,
+    commit: Option<&'a str>,
 }
 
 impl Job<'_> {
@@ -336,6 +337,7 @@ impl Job<'_> {
         let live = next.live.map(|l| l.revision);
         let known = next.revisions.iter().any(|r| r.hash == self.template.hash);
         let revision = next.number(&self.template.hash, &self.template.image, now);
+        self.note_commit(driver, &mut next, revision);
         let scaled = next.live.is_some() && !next.autoscaled && next.replicas != self.spec.replicas;
         let was = std::mem::replace(&mut next.replicas, self.spec.replicas);
         next.autoscaled = self.spec.autoscaled;
@@ -371,6 +373,20 @@ impl Job<'_> {
         }
         events.into_iter().for_each(|event| driver.tell(event));
         Ok(changes)
+    }
+
+    /// What was built, for the deploy's story.
+    fn note_commit(&self, driver: &mut Driver<'_>, next: &mut State, revision: u32) {
+        driver.keeper.recorder.hide(self.release.secrets.values());
+        if let Some(this) = next.revisions.iter_mut().find(|r| r.number == revision)
+            && this.commit.is_none()
+        {
+            this.commit = self.commit.map(str::to_owned);
+        }
+        let commit = |number: u32| next.revision(number).and_then(|r| r.commit.clone());
+        if let (Some(from), Some(to)) = (next.live.and_then(|l| commit(l.revision)), commit(revision)) {
+            driver.keeper.recorder.commits(driver.host.commits(&self.release.folder, &from, &to));
+        }
     }
 
     fn announce(&self, driver: &mut Driver<'_>) {
@@ -435,4 +451,13 @@ pub struct History {
     pub revisions: Vec<super::Revision>,
     #[serde(skip)]
     pub now: Timestamp,
+}
+
+impl History {
+    /// The deploy that serves: of several of the same revision, the last that became healthy.
+    pub fn live_deploy(&self) -> Option<u32> {
+        let served =
+            |d: &&super::Deploy| d.result == super::DeployResult::Healthy && Some(d.revision) == self.live;
+        self.deploys.iter().rev().find(served).map(|d| d.number)
+    }
 }

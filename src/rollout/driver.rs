@@ -11,6 +11,7 @@ use super::host::Host;
 use super::lock::{self, Patience};
 use super::state::State;
 use super::status::{Driving, Phase};
+use super::story::Keeper;
 use super::{Effect, Event, Frame, Observation, Until, obey, status, step, tell};
 use crate::error::{Failure, Kind};
 use crate::platform::{Error, Lease, Platform};
@@ -76,7 +77,12 @@ pub struct Driver<'a> {
     wake_at: Option<jiff::Timestamp>,
     gatherer: Gatherer<'a>,
     measured: Vec<Measured>,
+    /// Writes the deploy's story, beside the loop.
+    pub keeper: Keeper<'a>,
 }
+
+/// How long the Lease is kept for the sake of what is told.
+const SETTLE: Duration = Duration::from_secs(2);
 
 enum Turned {
     /// Something was done; decide again at once.
@@ -111,6 +117,7 @@ impl<'a> Driver<'a> {
             wake_at: None,
             gatherer: Gatherer::new(platform, host.client()),
             measured: Vec::new(),
+            keeper: Keeper::new(platform),
         };
         match driver.take_over(held.taken_from, held.fresh).await {
             Ok(()) => Ok(driver),
@@ -150,6 +157,7 @@ impl<'a> Driver<'a> {
         self.state = tell::parse(self.service, &stored.body)?;
         self.state.memo = memo;
         self.version = Some(stored.version);
+        self.keeper.recorder.found(&self.state);
         Ok(())
     }
 
@@ -164,6 +172,7 @@ impl<'a> Driver<'a> {
         self.version = Some(version);
         self.state = next;
         self.wrote = true;
+        self.keeper.recorder.follow(self.service, &self.platform.place(), &self.state);
         Ok(())
     }
 
@@ -217,6 +226,7 @@ impl<'a> Driver<'a> {
                     return Err(error);
                 }
                 () = self.gatherer.finished() => {}
+                never = self.keeper.work() => match never {},
                 () = self.platform.changed(), if calm => {}
                 () = self.host.sleep(wait) => {}
             }
@@ -272,11 +282,13 @@ impl<'a> Driver<'a> {
             self.state = decision.state;
         }
         self.measured.clear();
+        self.keeper.recorder.measured(decision.measurements);
         self.gather(decision.asks);
         self.wake_at = decision.wake_at;
         // What the world did led to what was decided, and is told before it.
         self.tell_changes(&before);
         events.into_iter().for_each(|event| self.tell(event));
+        self.keep_story();
         self.frame();
         // The same asked again of an unchanged world would spin: the world is waited for.
         let repeated = self.asked == decision.effects && before == self.seen;
@@ -304,6 +316,21 @@ impl<'a> Driver<'a> {
             live_revision: self.state.live.map_or(0, |l| l.revision),
         };
         self.gatherer.want(asks, &rollout.plan.judging.source, target, self.seen.time);
+    }
+
+    /// What is to be kept of this turn, and a complaint where it could not be.
+    fn keep_story(&mut self) {
+        let status = self.status();
+        self.keeper.recorder.point(&status, &self.seen);
+        if let Some(rollout) = &self.state.rollout {
+            let slot = self.keeper.recorder.story().map_or(self.state.idle(), |s| s.slot);
+            self.keeper.tick(rollout, slot, self.seen.time);
+        }
+        if let Some(why) = self.keeper.complaint() {
+            self.tell(Event::Warned {
+                message: format!("what is told of this deploy cannot be kept: {why}"),
+            });
+        }
     }
 
     async fn reload(&mut self) -> Result<(), Error> {
@@ -371,6 +398,9 @@ impl<'a> Driver<'a> {
 
     /// Gives the Lease up; a failure to do so costs the next driver its expiry, nothing else.
     pub async fn release(&mut self) {
+        if self.lease.is_some() && self.lost.is_none() {
+            self.keeper.settle(self.host, SETTLE).await;
+        }
         if let Some(lease) = self.lease.take() {
             let _ = self.platform.renew_lease(&lease, true).await;
         }
@@ -419,7 +449,12 @@ impl<'a> Driver<'a> {
             }
             Error::Other(error) if crate::error::failure(&error).is_some() => Err(error),
             Error::NotFound(_) | Error::Other(_) | Error::Conflict(_) if self.failures < 6 => Ok(wait),
-            error => Err(tell::failure(self, error)),
+            error => {
+                if matches!(error, Error::Overtaken { .. } | Error::Terminating(_)) {
+                    self.keeper.close();
+                }
+                Err(tell::failure(self, error))
+            }
         }
     }
 
@@ -474,6 +509,8 @@ impl<'a> Driver<'a> {
     pub fn tell(&mut self, event: Event) {
         self.host.emit(&event);
         if let Some(line) = ui::Event::line(&event, &Paint::PLAIN) {
+            let (kind, level) = (ui::Event::kind(&event), ui::Event::level(&event));
+            self.keeper.recorder.told(self.seen.time, kind, level > ui::Level::Info, &line);
             self.recent.push_back((self.seen.time, line));
         }
         if self.recent.len() > 20 {
@@ -533,6 +570,7 @@ pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
                 tokio::select! {
                     biased;
                     () = driver.host.interrupted() => break,
+                    never = driver.keeper.work() => match never {},
                     () = driver.platform.changed() => {}
                     () = driver.host.sleep(wait) => {}
                 }

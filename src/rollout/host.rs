@@ -1,11 +1,13 @@
 //! What the driver needs of the machine it runs on: clocks, sleep, interrupts, a name, and where to tell.
 //! A trait, so that the same driver runs in the simulation.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use super::story::{Commit, Commits};
 use super::{Event, Frame, view};
 use crate::context::Ctx;
 use crate::image::http::Client;
@@ -28,6 +30,10 @@ pub trait Host: Send + Sync {
     fn attended(&self) -> bool;
     fn emit(&self, event: &Event);
     fn frame(&self, frame: &Frame);
+    /// What git says lies between two commits; None where it does not know.
+    fn commits(&self, _folder: &Path, _from: &str, _to: &str) -> Option<Commits> {
+        None
+    }
     /// For what is measured outside the slots; None where there is no network.
     fn client(&self) -> Option<Arc<Client>> {
         None
@@ -90,6 +96,9 @@ impl Host for Process<'_> {
     fn client(&self) -> Option<Arc<Client>> {
         Client::new(&self.ctx.settings.env, Duration::from_secs(10)).ok().map(Arc::new)
     }
+    fn commits(&self, folder: &Path, from: &str, to: &str) -> Option<Commits> {
+        commits(folder, from, to)
+    }
     fn frame(&self, frame: &Frame) {
         if let Ok(live) = self.live.lock()
             && let Some(live) = live.as_ref()
@@ -97,6 +106,24 @@ impl Host for Process<'_> {
             live.draw(&view::draw(frame, &self.ctx.ui.paint()));
         }
     }
+}
+
+/// As git tells them, or nothing: a story is no reason to fail.
+pub fn commits(folder: &Path, from: &str, to: &str) -> Option<Commits> {
+    let found = crate::image::commits::between(folder, from, to)?;
+    let commit = |c: crate::image::commits::Commit| Commit {
+        id: c.id,
+        at: c.at,
+        author: c.author,
+        subject: c.subject,
+    };
+    Some(Commits {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        back: found.back,
+        more: found.more,
+        list: found.list.into_iter().map(commit).collect(),
+    })
 }
 
 /// Who asks, as intents and the history name them: `user@host`.

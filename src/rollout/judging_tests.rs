@@ -55,6 +55,7 @@ impl World {
             from: None,
             strategy: Strategy::Rolling,
             in_place: true,
+            undo: false,
             at: now,
             ended: Some(now),
             result: DeployResult::Healthy,

@@ -14,8 +14,10 @@ mod lock;
 mod observe;
 mod operate;
 mod options;
+mod past;
 mod plan;
 mod replicas;
+pub mod report;
 mod retreat;
 mod routing;
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod spec;
 mod state;
 mod status;
 mod step;
+pub mod story;
 mod tail;
 mod tell;
 #[cfg(test)]
@@ -44,6 +47,7 @@ pub use event::Event;
 pub use observe::{Observation, Problem, RouteObservation, SlotObservation};
 pub use operate::{Obeyed, attach, code, history, look, not_deployed, restart, undo, verb, watch};
 pub use options::{Options, Until};
+pub use past::{Judgement, judged, story};
 pub use plan::{Facts, Motion, Plan, StepForecast, plan};
 pub use routing::{Abilities, Affinity, HeaderMatch, Match, MatchValue, Mirror, Routing};
 pub use slot::{Placed, Slot};

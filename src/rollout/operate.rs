@@ -305,7 +305,10 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     };
     let plan = plan(&spec, &facts)?;
     let kept = kept && plan.motion != Motion::InPlace;
-    let next = start(&state, plan, target, kept, by, driver.seen.time);
+    let mut next = start(&state, plan, target, kept, by, driver.seen.time);
+    if let Some(deploy) = next.deploys.last_mut() {
+        deploy.undo = true;
+    }
     let events = tell::classify(driver.begin_with(next).await, &place)?;
     driver.tell(Event::Started {
         service: driver.service.to_owned(),

@@ -62,6 +62,8 @@ pub struct Options {
     /// Roll out although the live version is broken.
     pub proceed: bool,
     pub lock_wait: std::time::Duration,
+    /// What git had checked out where the new version was built.
+    pub commit: Option<String>,
 }
 
 impl Options {
@@ -96,6 +98,7 @@ impl Options {
             no_rollback: args.no_rollback,
             proceed: args.proceed,
             lock_wait: duration("lock-wait", args.lock_wait.as_deref())?.unwrap_or_default(),
+            commit: None,
         })
     }
 }

@@ -52,6 +52,9 @@ pub struct Revision {
     pub hash: String,
     pub image: String,
     pub at: Timestamp,
+    /// Of the folder it was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,9 @@ pub struct Deploy {
     /// The pods were replaced where they were.
     #[serde(default)]
     pub in_place: bool,
+    /// Back to what was live before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
     pub at: Timestamp,
     pub ended: Option<Timestamp>,
     pub result: DeployResult,
@@ -318,7 +324,13 @@ impl State {
         }
         self.numbered += 1;
         let number = self.numbered;
-        self.revisions.push(Revision { number, hash: hash.into(), image: image.into(), at: now });
+        self.revisions.push(Revision {
+            number,
+            hash: hash.into(),
+            image: image.into(),
+            at: now,
+            commit: None,
+        });
         number
     }
 
@@ -384,6 +396,7 @@ mod tests {
                 from: None,
                 strategy: Strategy::Rolling,
                 in_place: true,
+                undo: false,
                 at: Timestamp::UNIX_EPOCH,
                 ended: None,
                 result: *result,

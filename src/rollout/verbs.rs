@@ -52,6 +52,7 @@ pub fn start(state: &State, plan: Plan, revision: u32, kept: bool, by: &str, now
         from,
         strategy: plan.strategy,
         in_place: matches!(plan.motion, Motion::InPlace),
+        undo: false,
         at: now,
         ended: None,
         result: DeployResult::Progressing,

@@ -31,6 +31,8 @@ const COMMANDS: &[&str] = &[
     "rollout retry",
     "rollout undo",
     "rollout history",
+    "rollout judge",
+    "rollout report",
     "rollout restart",
     "rollout attach",
     "status",

@@ -51,9 +51,9 @@ struct Managed {
     meta: PartialObjectMeta<DynamicObject>,
 }
 
-/// Metadata of everything of the service; not the state, whose version alone guards it.
+/// Metadata of everything of the service; not the state and what is kept of deploys, whose versions alone guard them.
 async fn managed(cluster: &Cluster, service: &str) -> Result<Vec<Managed>> {
-    let params = ListParams::default().labels(&names::selector(service));
+    let params = ListParams::default().labels(&format!("{},!{}", names::selector(service), names::DEPLOY));
     let lists: Vec<_> = KINDS.into_iter().map(|kind| list(cluster, service, kind, params.clone())).collect();
     let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
     let state = super::state::name(service);

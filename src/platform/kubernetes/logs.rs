@@ -51,7 +51,8 @@ async fn once(
 ) -> anyhow::Result<()> {
     let api = cluster.api::<Pod>();
     let pods = api.list(&ListParams::default().labels(selector)).await;
-    let pods = pods.map_err(|e| cluster.explain(e, &format!("pods of {service}")))?.items;
+    let mut pods = pods.map_err(|e| cluster.explain(e, &format!("pods of {service}")))?.items;
+    pods.truncate(query.sample.unwrap_or(usize::MAX));
     if pods.is_empty() {
         return Err(Failure::failed("not-deployed", format!("{service} has no pods ({})", cluster.place()))
             .hint("msctl status shows what is deployed")
@@ -77,7 +78,9 @@ async fn once(
         )
         .into());
     }
-    failures.into_iter().for_each(|f| cluster.ui.warn(f));
+    if query.sample.is_none() {
+        failures.into_iter().for_each(|f| cluster.ui.warn(f));
+    }
     merged.sort_by_key(|(time, at, _)| (*time, *at));
     for (_, at, line) in merged {
         let pod = &pods[at];

@@ -18,6 +18,7 @@ mod router;
 mod session;
 mod state;
 mod store;
+mod story;
 mod transport;
 mod watch;
 
@@ -205,6 +206,14 @@ impl Platform for Kubernetes {
 
     async fn get_template(&self, revision: u32) -> Result<Template> {
         state::get_template(&self.cluster, self.name(), revision).await
+    }
+
+    async fn keep_story(&self, deploy: u32, body: &str, version: Option<&str>, keep: u32) -> Result<String> {
+        story::keep(&self.cluster, self.name(), deploy, body, version, keep).await
+    }
+
+    async fn stories(&self, deploy: Option<u32>) -> Result<Vec<Stored>> {
+        story::stories(&self.cluster, self.name(), deploy).await
     }
 
     async fn lease(&self) -> Result<Option<Lease>> {

@@ -9,6 +9,7 @@ pub mod places;
 mod process;
 mod proxy;
 mod source;
+mod story;
 
 use std::sync::Arc;
 

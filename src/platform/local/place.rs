@@ -191,6 +191,14 @@ impl Platform for Local {
         self.call(Call::GetTemplate { revision }).await
     }
 
+    async fn keep_story(&self, deploy: u32, body: &str, version: Option<&str>, keep: u32) -> Result<String> {
+        super::story::keep(&self.client.places, &self.name, deploy, body, version, keep)
+    }
+
+    async fn stories(&self, deploy: Option<u32>) -> Result<Vec<Stored>> {
+        super::story::stories(&self.client.places, &self.name, deploy)
+    }
+
     async fn lease(&self) -> Result<Option<Lease>> {
         self.call(Call::Lease).await
     }

@@ -74,6 +74,10 @@ impl Places {
     pub fn log(&self, service: &str, replica: &str) -> PathBuf {
         self.logs(service).join(format!("{replica}.log"))
     }
+    /// What is kept of a service's deploys, one file each.
+    pub fn stories(&self, service: &str) -> PathBuf {
+        self.state.join("deploys").join(service)
+    }
     pub fn secrets(&self, service: &str) -> PathBuf {
         self.state.join("secrets").join(service)
     }
@@ -85,13 +89,14 @@ impl Places {
     }
 
     /// Everything on disk that belongs to a service.
-    pub fn of_service(&self, service: &str) -> [PathBuf; 5] {
+    pub fn of_service(&self, service: &str) -> [PathBuf; 6] {
         [
             self.record(service),
             self.revisions(service),
             self.cache(service),
             self.logs(service),
             self.secrets(service),
+            self.stories(service),
         ]
     }
 

@@ -13,6 +13,7 @@ mod sequential;
 mod series;
 mod tally;
 mod trial;
+mod unit;
 
 pub use bounds::{Bounds, Reading, Verdict, judge, show};
 pub use finding::{Finding, Sighting, find};
@@ -23,3 +24,4 @@ pub use rank::{Shift, compare};
 pub use sequential::{Batch, Sequential, Stop, Test};
 pub use tally::{Limits, Tally, TallyPhase};
 pub use trial::{Ask, Measured, MetricStatus, Track, Trial};
+pub use unit::Unit;

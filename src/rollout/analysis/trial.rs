@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Sighting, find, limit, nothing};
 use super::plan::Metric;
-use super::{Batch, Reading, Sequential, Stop, Tally, TallyPhase, Verdict, show};
+use super::{Batch, Reading, Sequential, Stop, Tally, TallyPhase, Unit, Verdict, show};
 
 /// A measurement that could not be made is tried again so soon, whatever the interval.
 pub const RETRY: SignedDuration = SignedDuration::from_secs(10);
@@ -222,6 +222,7 @@ fn look(
 pub struct MetricStatus {
     pub metric: String,
     pub phase: TallyPhase,
+    pub unit: Unit,
     /// The candidate's, as last measured.
     pub value: Option<serde_json::Value>,
     pub limit: Option<serde_json::Value>,
@@ -233,8 +234,21 @@ pub struct MetricStatus {
     /// The live slot's value, where they are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<f64>,
+    /// What it must keep to, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl MetricStatus {
+    /// The value as people read it.
+    pub fn value_text(&self) -> Option<String> {
+        match self.value.as_ref()? {
+            serde_json::Value::String(text) => Some(text.chars().take(40).collect()),
+            value => value.as_f64().map(|v| self.unit.show(v)),
+        }
+    }
 }
 
 impl Trial {
@@ -274,11 +288,13 @@ fn one(metric: &Metric, track: Option<&Track>) -> MetricStatus {
     MetricStatus {
         metric: metric.name.clone(),
         phase: tally.phase,
+        unit: Unit::of(&metric.measure),
         value,
         limit,
         measurements: tally.measurements,
         samples: last.map(|s| s.candidate.samples).filter(|_| metric.measure.scraped()),
         live: last.and_then(|s| s.live).and_then(|l| l.value).filter(|_| metric.compares()),
+        threshold: metric.limit_text(),
         message: tally.why,
     }
 }

@@ -56,13 +56,20 @@ pub async fn find(site: &Site, kind: Kind, name: &str) -> Result<Option<Value>> 
     }
 }
 
-/// The service's objects of one kind. A kind the cluster does not have, has none.
+/// The service's objects of one kind, without what is kept of deploys. A kind the cluster does not have, has none.
 pub async fn list(site: &Site, kind: Kind) -> Result<Vec<Value>> {
-    let selector = percent_encoding::utf8_percent_encode(
-        &names::selector(&site.service),
-        percent_encoding::NON_ALPHANUMERIC,
-    )
-    .to_string();
+    selected(site, kind, &format!("{},!{}", names::selector(&site.service), names::DEPLOY)).await
+}
+
+/// What is kept of deploys.
+pub async fn stories(site: &Site) -> Result<Vec<Value>> {
+    let selector = format!("{},{}", names::selector(&site.service), names::DEPLOY);
+    selected(site, Kind::ConfigMap, &selector).await
+}
+
+async fn selected(site: &Site, kind: Kind, selector: &str) -> Result<Vec<Value>> {
+    let selector =
+        percent_encoding::utf8_percent_encode(selector, percent_encoding::NON_ALPHANUMERIC).to_string();
     let path = format!("{}?labelSelector={selector}", path(site, kind, None));
     let object = format!("{} of {}", kind.plural(), site.namespace);
     match send(site, Call { method: Method::GET, path, content: None, body: None, object }).await {

@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn all(site: &Site) -> anyhow::Result<Vec<Change>> {
     let kinds = BTreeSet::from([Kind::Secret]);
     let live = Live::read(site, &kinds).await.map_err(|e| failure::of(e, "list what is there"))?;
+    let stories = api::stories(site).await.map_err(|e| failure::of(e, "list what is kept of deploys"))?;
     let mut changes = Vec::new();
     for group in [
         &[Kind::HttpRoute, Kind::HorizontalPodAutoscaler] as &[Kind],
@@ -26,7 +27,10 @@ pub async fn all(site: &Site) -> anyhow::Result<Vec<Change>> {
         &[Kind::Service, Kind::PodDisruptionBudget, Kind::NetworkPolicy, Kind::ServiceAccount, Kind::Secret],
         &[Kind::ConfigMap],
     ] {
-        let group: Vec<&Value> = live.all().filter(|(k, _)| group.contains(k)).map(|(_, o)| o).collect();
+        let mut group: Vec<&Value> = live.all().filter(|(k, _)| group.contains(k)).map(|(_, o)| o).collect();
+        if group.iter().any(|o| o["kind"] == "ConfigMap") {
+            group.extend(&stories);
+        }
         futures::future::try_join_all(group.iter().map(|object| write::delete(site, object)))
             .await
             .map_err(|e| failure::after_write(e, "remove the service"))?;
