@@ -380,6 +380,8 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Drive a rollout whose driver is gone')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -612,6 +614,58 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'msctl;rollout;judge' {
+            [CompletionResult]::new('--metric', '--metric', [CompletionResultType]::ParameterName, 'Threshold in place of msctl.yaml''s, such as errors:max=2%,minSamples=100 (may repeat)')
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'msctl;rollout;report' {
+            [CompletionResult]::new('--out', '--out', [CompletionResultType]::ParameterName, 'File to write, `-` for stdout; SERVICE-deploy-N.html when not given')
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'msctl;rollout;restart' {
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
@@ -673,6 +727,8 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Drive a rollout whose driver is gone')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -703,6 +759,12 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;rollout;help;history' {
+            break
+        }
+        'msctl;rollout;help;judge' {
+            break
+        }
+        'msctl;rollout;help;report' {
             break
         }
         'msctl;rollout;help;restart' {
@@ -1197,6 +1259,8 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Drive a rollout whose driver is gone')
             break
@@ -1226,6 +1290,12 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;help;rollout;history' {
+            break
+        }
+        'msctl;help;rollout;judge' {
+            break
+        }
+        'msctl;help;rollout;report' {
             break
         }
         'msctl;help;rollout;restart' {

@@ -163,11 +163,17 @@ _msctl() {
             msctl__subcmd__help__subcmd__rollout,history)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__history"
                 ;;
+            msctl__subcmd__help__subcmd__rollout,judge)
+                cmd="msctl__subcmd__help__subcmd__rollout__subcmd__judge"
+                ;;
             msctl__subcmd__help__subcmd__rollout,pause)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__pause"
                 ;;
             msctl__subcmd__help__subcmd__rollout,promote)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__promote"
+                ;;
+            msctl__subcmd__help__subcmd__rollout,report)
+                cmd="msctl__subcmd__help__subcmd__rollout__subcmd__report"
                 ;;
             msctl__subcmd__help__subcmd__rollout,restart)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__restart"
@@ -229,11 +235,17 @@ _msctl() {
             msctl__subcmd__rollout,history)
                 cmd="msctl__subcmd__rollout__subcmd__history"
                 ;;
+            msctl__subcmd__rollout,judge)
+                cmd="msctl__subcmd__rollout__subcmd__judge"
+                ;;
             msctl__subcmd__rollout,pause)
                 cmd="msctl__subcmd__rollout__subcmd__pause"
                 ;;
             msctl__subcmd__rollout,promote)
                 cmd="msctl__subcmd__rollout__subcmd__promote"
+                ;;
+            msctl__subcmd__rollout,report)
+                cmd="msctl__subcmd__rollout__subcmd__report"
                 ;;
             msctl__subcmd__rollout,restart)
                 cmd="msctl__subcmd__rollout__subcmd__restart"
@@ -265,11 +277,17 @@ _msctl() {
             msctl__subcmd__rollout__subcmd__help,history)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__history"
                 ;;
+            msctl__subcmd__rollout__subcmd__help,judge)
+                cmd="msctl__subcmd__rollout__subcmd__help__subcmd__judge"
+                ;;
             msctl__subcmd__rollout__subcmd__help,pause)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__pause"
                 ;;
             msctl__subcmd__rollout__subcmd__help,promote)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__promote"
+                ;;
+            msctl__subcmd__rollout__subcmd__help,report)
+                cmd="msctl__subcmd__rollout__subcmd__help__subcmd__report"
                 ;;
             msctl__subcmd__rollout__subcmd__help,restart)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__restart"
@@ -1504,7 +1522,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout)
-            opts="status watch promote pause resume abort retry undo history restart attach"
+            opts="status watch promote pause resume abort retry undo history judge report restart attach"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1559,6 +1577,20 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        msctl__subcmd__help__subcmd__rollout__subcmd__judge)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         msctl__subcmd__help__subcmd__rollout__subcmd__pause)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1574,6 +1606,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__rollout__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2254,7 +2300,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status watch promote pause resume abort retry undo history restart attach help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status watch promote pause resume abort retry undo history judge report restart attach help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2452,7 +2498,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help)
-            opts="status watch promote pause resume abort retry undo history restart attach help"
+            opts="status watch promote pause resume abort retry undo history judge report restart attach help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2521,6 +2567,20 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        msctl__subcmd__rollout__subcmd__help__subcmd__judge)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         msctl__subcmd__rollout__subcmd__help__subcmd__pause)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -2536,6 +2596,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2699,6 +2773,76 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        msctl__subcmd__rollout__subcmd__judge)
+            opts="-e -n -C -o -v -q -y -h -V --metric --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --metric)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         msctl__subcmd__rollout__subcmd__pause)
             opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2772,6 +2916,76 @@ _msctl() {
                 return 0
             fi
             case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__report)
+            opts="-e -n -C -o -v -q -y -h -V --out --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

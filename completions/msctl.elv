@@ -361,6 +361,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand judge 'Judge past deploys again, by other thresholds'
+            cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -583,6 +585,56 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'msctl;rollout;judge'= {
+            cand --metric 'Threshold in place of msctl.yaml''s, such as errors:max=2%,minSamples=100 (may repeat)'
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'msctl;rollout;report'= {
+            cand --out 'File to write, `-` for stdout; SERVICE-deploy-N.html when not given'
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'msctl;rollout;restart'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -642,6 +694,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand judge 'Judge past deploys again, by other thresholds'
+            cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -663,6 +717,10 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;rollout;help;undo'= {
         }
         &'msctl;rollout;help;history'= {
+        }
+        &'msctl;rollout;help;judge'= {
+        }
+        &'msctl;rollout;help;report'= {
         }
         &'msctl;rollout;help;restart'= {
         }
@@ -1120,6 +1178,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand judge 'Judge past deploys again, by other thresholds'
+            cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
         }
@@ -1140,6 +1200,10 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;rollout;undo'= {
         }
         &'msctl;help;rollout;history'= {
+        }
+        &'msctl;help;rollout;judge'= {
+        }
+        &'msctl;help;rollout;report'= {
         }
         &'msctl;help;rollout;restart'= {
         }

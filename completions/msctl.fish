@@ -253,35 +253,37 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say 
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
 ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l color -d 'When to use colours' -r -f -a "auto\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l color -d 'When to use colours' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "status" -d 'Show the rollout\'s state'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "pause" -d 'Hold the rollout where it is'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "resume" -d 'Go on after `pause`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "abort" -d 'Take the traffic back from the candidate'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "retry" -d 'Start an aborted rollout again'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "history" -d 'List the deploys and their revisions'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history restart attach help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "status" -d 'Show the rollout\'s state'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "pause" -d 'Hold the rollout where it is'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "resume" -d 'Go on after `pause`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "abort" -d 'Take the traffic back from the candidate'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "retry" -d 'Start an aborted rollout again'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l context -d 'Kubeconfig context' -r
@@ -437,6 +439,42 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l metric -d 'Threshold in place of msctl.yaml\'s, such as errors:max=2%,minSamples=100 (may repeat)' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l out -d 'File to write, `-` for stdout; SERVICE-deploy-N.html when not given' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l context -d 'Kubeconfig context' -r
@@ -481,6 +519,8 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "retry" -d 'Start an aborted rollout again'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -790,6 +830,8 @@ complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcom
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "retry" -d 'Start an aborted rollout again'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "attach" -d 'Drive a rollout whose driver is gone'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from local" -f -a "status" -d 'Show the agent and the services it runs'

@@ -1,3 +1,5 @@
+//! The report of every kind of deploy, with hostile text in every place.
+
 use super::*;
 use crate::rollout::Slot;
 use crate::rollout::analysis::{Judging, Measurement, Reading, Sighting};

@@ -1,3 +1,5 @@
+//! Past deploys under other thresholds.
+
 use super::super::{Point, Reading as Kept, Story, Told};
 use super::*;
 use crate::rollout::Slot;
