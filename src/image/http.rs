@@ -80,6 +80,11 @@ impl Client {
             };
             if next.authority() != url.authority() {
                 headers.remove(AUTHORIZATION);
+                let secret = headers.iter().filter(|(_, value)| value.is_sensitive());
+                let secret: Vec<_> = secret.map(|(name, _)| name.clone()).collect();
+                secret.into_iter().for_each(|name| {
+                    headers.remove(name);
+                });
             }
             url = next;
         }

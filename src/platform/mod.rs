@@ -243,6 +243,10 @@ pub trait Platform: Send + Sync {
     fn namespace(&self) -> String {
         String::new()
     }
+    /// Whether `get` is allowed to whoever runs this; asked before a rollout is judged by it.
+    async fn may_ask(&self) -> Result<bool> {
+        Ok(true)
+    }
     /// GETs `path` from each available pod of the slot's present version, at most [`ASKED`] of them.
     async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
         Err(Error::Other(anyhow::anyhow!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::analysis::Target;
 use super::driver::{self, Driver, End, Goal, Mode};
 use super::host::{Host, Process, person};
 use super::lock::Patience;
@@ -273,6 +274,9 @@ pub(super) async fn rolled(
     for message in warnings {
         host.emit(&Event::Warned { message });
     }
+    for message in measurable(host, platform, &spec, release, template).await? {
+        host.emit(&Event::Warned { message });
+    }
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
     let mut driver = tell::classified(begun, &platform.place())?;
@@ -291,6 +295,33 @@ pub(super) async fn rolled(
         patience: options.timeout.unwrap_or(Duration::from_secs(job.spec.deadline)),
     };
     drive(driver, &goal, changes, started).await
+}
+
+/// Whether the candidate can be judged from here, where it will be; what stands against it is told before the first write.
+async fn measurable(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    spec: &Spec,
+    release: &Release,
+    template: &Template,
+) -> anyhow::Result<Vec<String>> {
+    let name = &release.service.service;
+    let Some(state) = load(platform, name).await? else { return Ok(Vec::new()) };
+    let Some(live) = state.live else { return Ok(Vec::new()) };
+    let known = state.revisions.iter().find(|r| r.hash == template.hash).map(|r| r.number);
+    // A revision that was live not long ago need not prove itself.
+    if spec.judging.is_empty() || known.is_some_and(|r| state.recent(r, spec.window)) {
+        return Ok(Vec::new());
+    }
+    let target = Target {
+        service: name.clone(),
+        namespace: platform.namespace(),
+        candidate: live.slot.other(),
+        live: live.slot,
+        revision: known.unwrap_or(state.numbered + 1),
+        live_revision: live.revision,
+    };
+    super::analysis::check(&spec.judging, host, platform, &target).await
 }
 
 /// Runs to `goal`, does the tail, and turns a bad end into its error.

@@ -115,7 +115,7 @@ impl<'a> Driver<'a> {
             told: BTreeSet::new(),
             recent: VecDeque::new(),
             wake_at: None,
-            gatherer: Gatherer::new(platform, host.client()),
+            gatherer: Gatherer::new(host, platform),
             measured: Vec::new(),
             keeper: Keeper::new(platform),
         };

@@ -34,6 +34,10 @@ pub trait Host: Send + Sync {
     fn commits(&self, _folder: &Path, _from: &str, _to: &str) -> Option<Commits> {
         None
     }
+    /// A variable of the environment, for what a measurement must send and nobody may store.
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
     /// For what is measured outside the slots; None where there is no network.
     fn client(&self) -> Option<Arc<Client>> {
         None
@@ -98,6 +102,9 @@ impl Host for Process<'_> {
     }
     fn commits(&self, folder: &Path, from: &str, to: &str) -> Option<Commits> {
         commits(folder, from, to)
+    }
+    fn variable(&self, name: &str) -> Option<String> {
+        self.ctx.settings.env.get(name).map(str::to_owned)
     }
     fn frame(&self, frame: &Frame) {
         if let Ok(live) = self.live.lock()

@@ -25,6 +25,9 @@ pub struct MetricSpec {
     /// Of that Prometheus, such as `http://prometheus:9090`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Sent with the query; `${NAME}` in a value is a variable of msctl's environment: `Bearer ${PROMETHEUS_TOKEN}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Scalar>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub web: Option<WebSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,7 @@ impl Default for MetricSpec {
             builtin: None,
             prometheus: None,
             address: None,
+            headers: BTreeMap::new(),
             web: None,
             job: None,
             smoke: None,
@@ -104,6 +108,7 @@ impl Default for MetricSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WebSpec {
     pub url: String,
+    /// `${NAME}` in a value is a variable of msctl's environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Scalar>,
     /// Where the value is: `$.data.ok`, `$.items[0].value`.
@@ -175,10 +180,31 @@ impl MetricSpec {
         if self.address.is_some() && self.prometheus.is_none() {
             return Err(("address", "belongs to a prometheus metric".into()));
         }
+        if !self.headers.is_empty() && self.prometheus.is_none() {
+            return Err(("headers", "belongs to a prometheus metric; a web metric's are web.headers".into()));
+        }
+        self.check_secrets()?;
         if self.equals.is_some() && self.web.is_none() && self.prometheus.is_none() {
             return Err(("equals", "belongs to a web or prometheus metric".into()));
         }
         self.check_source(bounded)
+    }
+
+    /// A secret that is written down is no longer one, and a plan is stored in the cluster.
+    fn check_secrets(&self) -> Result<(), (&'static str, String)> {
+        const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+        let web = self.web.iter().flat_map(|w| w.headers.iter().map(|h| ("web.headers", h)));
+        let all = self.headers.iter().map(|h| ("headers", h)).chain(web);
+        let mut bare = all.filter(|(_, (name, value))| {
+            SECRET.contains(&name.to_ascii_lowercase().as_str()) && !value.0.contains("${")
+        });
+        match bare.next() {
+            Some((key, (name, _))) => Err((
+                key,
+                format!("{name}: the value stands here for all to read; take it from a variable: ${{TOKEN}}"),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_compare(&self) -> Result<(), (&'static str, String)> {
@@ -371,6 +397,15 @@ mod tests {
             ("{name: e, builtin: error-rate, max: 1%, margin: 1%}", "metrics[0].margin"),
             ("{name: e, builtin: error-rate, max: 1%, compare: mann-whitney}", "metrics[0].compare"),
             ("{name: q, prometheus: up, max: 1}", "metrics[0].address"),
+            (
+                "{name: q, prometheus: up, address: 'http://p', max: 1, headers: {Authorization: 'Bearer ${T}'}}",
+                "",
+            ),
+            (
+                "{name: q, prometheus: up, address: 'http://p', max: 1, headers: {authorization: abc}}",
+                "metrics[0].headers",
+            ),
+            ("{name: g, web: {url: 'http://a', headers: {Cookie: abc}}}", "metrics[0].web.headers"),
             ("{name: g, web: {url: nowhere}}", "metrics[0].web.url"),
             ("{name: g, web: {url: \"http://a\"}, equals: 1}", "metrics[0].web.json"),
             ("{name: e, builtin: error-rate, max: 1%}, {name: e, builtin: restarts}", "twice"),

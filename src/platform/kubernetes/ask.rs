@@ -7,6 +7,9 @@ use futures::{FutureExt, StreamExt};
 use http_body_util::BodyExt;
 use hyper::Request;
 use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -18,6 +21,31 @@ use crate::platform::{ASKED, AT_A_TIME, Answer, Error, Result};
 const SLOWEST: Duration = Duration::from_secs(5);
 /// No metrics text is larger.
 const LARGEST: usize = 16 << 20;
+
+/// Whether the API server would let us; where even that may not be asked, the first request says.
+pub async fn allowed(cluster: &Cluster) -> Result<bool> {
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                namespace: Some(cluster.namespace.clone()),
+                resource: Some("pods".into()),
+                subresource: Some("proxy".into()),
+                verb: Some("get".into()),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let api = kube::Api::<SelfSubjectAccessReview>::all(cluster.client.clone());
+    match api.create(&kube::api::PostParams::default(), &review).await {
+        Ok(answer) => Ok(answer.status.is_some_and(|s| s.allowed)),
+        Err(error) => match cluster.explain(error, "the right to ask pods") {
+            Error::Forbidden(_) => Ok(true),
+            error => Err(error),
+        },
+    }
+}
 
 /// `pods` are the slot's present ones; those that are not ready are not asked.
 pub async fn get(cluster: &Cluster, mut pods: Vec<Arc<Pod>>, port: u16, path: &str) -> Result<Vec<Answer>> {

@@ -283,6 +283,10 @@ impl Platform for Kubernetes {
         self.cluster.namespace.clone()
     }
 
+    async fn may_ask(&self) -> Result<bool> {
+        ask::allowed(&self.cluster).await
+    }
+
     async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
         let watches = self.watches().await?;
         let deployments = watches.deployments.all();

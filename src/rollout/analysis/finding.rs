@@ -144,6 +144,7 @@ mod tests {
     fn metric(measure: Measure, max: &str) -> Metric {
         Metric {
             name: "m".into(),
+            place: String::new(),
             measure,
             bounds: Bounds { max: Some(max.parse().unwrap()), min_samples: 50, ..Bounds::default() },
             equals: None,

@@ -15,6 +15,7 @@ use super::{Ask, Measure, Measured, Metric, Reading, Shift, Sighting, Source, co
 use crate::image::http::Client;
 use crate::platform::{Answer, Platform};
 use crate::rollout::Slot;
+use crate::rollout::host::Host;
 
 /// Values of either side that the rank test looks at.
 const SPREAD: usize = 200;
@@ -50,6 +51,7 @@ struct Totals {
 }
 
 pub struct Gatherer<'a> {
+    host: &'a dyn Host,
     platform: &'a dyn Platform,
     client: Option<Arc<Client>>,
     running: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -65,10 +67,11 @@ pub struct Gatherer<'a> {
 }
 
 impl<'a> Gatherer<'a> {
-    pub fn new(platform: &'a dyn Platform, client: Option<Arc<Client>>) -> Self {
+    pub fn new(host: &'a dyn Host, platform: &'a dyn Platform) -> Self {
         Gatherer {
+            host,
             platform,
-            client,
+            client: host.client(),
             running: FuturesUnordered::new(),
             asked: BTreeSet::new(),
             scraping: false,
@@ -94,6 +97,7 @@ impl<'a> Gatherer<'a> {
         for ask in asks.iter().filter(|a| a.ripe && !a.metric.measure.scraped()) {
             if self.asked.insert(key(ask)) {
                 self.running.push(alone(
+                    self.host,
                     self.platform,
                     self.client.clone(),
                     ask.clone(),
@@ -277,22 +281,24 @@ fn sighting(
 }
 
 /// A measurement that shares nothing with others.
-fn alone(
-    platform: &dyn Platform,
+fn alone<'a>(
+    host: &'a dyn Host,
+    platform: &'a dyn Platform,
     client: Option<Arc<Client>>,
     ask: Ask,
     target: Target,
     now: Timestamp,
-) -> BoxFuture<'_, Done> {
+) -> BoxFuture<'a, Done> {
     Box::pin(async move {
+        let variable = |name: &str| host.variable(name);
         let work = async {
             let client = client.as_deref().ok_or("nothing outside can be asked from here");
             match &ask.metric.measure {
-                Measure::Prometheus { query, address } => {
-                    remote::prometheus(client?, address, query, &target, ask.metric.compares()).await
+                Measure::Prometheus { .. } => {
+                    remote::prometheus(client?, &ask.metric, &target, &variable).await
                 }
                 Measure::Web { url, headers, json } => {
-                    remote::web(client?, url, headers, json.as_deref(), &target).await
+                    remote::web(client?, url, headers, json.as_deref(), &target, &variable).await
                 }
                 Measure::Smoke { path, requests } => smoke(platform, target.candidate, path, *requests).await,
                 Measure::ErrorRate | Measure::Latency(_) | Measure::Distribution | Measure::Restarts => {

@@ -2,6 +2,7 @@
 //! Pure but for `gather` and its files, which measure.
 
 mod bounds;
+mod check;
 mod finding;
 mod gather;
 mod json;
@@ -16,6 +17,7 @@ mod trial;
 mod unit;
 
 pub use bounds::{Bounds, Reading, Verdict, judge, show};
+pub use check::check;
 pub use finding::{Finding, Sighting, find};
 pub use gather::{Gatherer, Target};
 pub use measurement::{Measurement, Replay, replay};

@@ -48,6 +48,9 @@ pub struct Source {
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
     pub name: String,
+    /// Where it is written: `rollout.analysis.metrics[2]`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
     pub measure: Measure,
     pub bounds: Bounds,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +78,8 @@ pub enum Measure {
     Prometheus {
         query: String,
         address: String,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
     },
     Web {
         url: String,
@@ -116,12 +121,11 @@ impl Judging {
         let analysis = &service.rollout.analysis;
         let mut metrics = Vec::new();
         for (index, spec) in analysis.metrics.iter().enumerate() {
-            metrics.push(metric(service, spec).map_err(|(key, why)| {
-                crate::error::Failure::usage(
-                    "analysis",
-                    format!("rollout.analysis.metrics[{index}].{key}: {}: {why}", spec.name),
-                )
-            })?);
+            let place = format!("rollout.analysis.metrics[{index}]");
+            let made = metric(service, spec).map_err(|(key, why)| {
+                crate::error::Failure::usage("analysis", format!("{place}.{key}: {}: {why}", spec.name))
+            })?;
+            metrics.push(Metric { place, ..made });
         }
         if !metrics.is_empty() && !metrics.iter().any(|m| m.measure == Measure::Restarts) {
             metrics.push(restarts(analysis.no_data));
@@ -152,6 +156,7 @@ impl Judging {
 fn restarts(no_data: NoData) -> Metric {
     Metric {
         name: RESTARTS.into(),
+        place: "rollout.analysis".into(),
         measure: Measure::Restarts,
         bounds: Bounds { max: Some(Bound::Value(0.0)), ..Bounds::default() },
         equals: None,
@@ -176,6 +181,10 @@ fn source(service: &Service) -> Source {
         routes,
         probes: 2.0 / period,
     }
+}
+
+fn headers(written: &BTreeMap<String, Scalar>) -> BTreeMap<String, String> {
+    written.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
 }
 
 type Wrong = (&'static str, String);
@@ -218,6 +227,7 @@ fn metric(service: &Service, spec: &MetricSpec) -> Result<Metric, Wrong> {
     };
     Ok(Metric {
         name: spec.name.clone(),
+        place: String::new(),
         measure,
         bounds,
         equals: spec.equals.as_ref().map(|e| e.0.clone()),
@@ -252,11 +262,12 @@ fn measure(spec: &MetricSpec) -> Result<Measure, Wrong> {
         return Ok(Measure::Prometheus {
             query: query.clone(),
             address: address.trim_end_matches('/').into(),
+            headers: headers(&spec.headers),
         });
     }
     if let Some(web) = &spec.web {
-        let headers = web.headers.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
-        return Ok(Measure::Web { url: web.url.clone(), headers, json: web.json.clone() });
+        let (url, json) = (web.url.clone(), web.json.clone());
+        return Ok(Measure::Web { url, headers: headers(&web.headers), json });
     }
     if let Some(smoke) = &spec.smoke {
         return Ok(Measure::Smoke { path: smoke.path.clone(), requests: smoke.requests });

@@ -1,5 +1,5 @@
 //! Measurements from outside the slots: a Prometheus query, a web gate. Messages never carry the address's query,
-//! which may hold a token.
+//! which may hold a token, nor a header's value; `${NAME}` in one is a variable of the environment, never stored.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{Reading, Sighting, Target, json};
+use super::{Measure, Metric, Reading, Sighting, Target, json};
 use crate::image::http::{Answer, Client};
 use crate::rollout::Slot;
 
@@ -27,18 +27,69 @@ async fn get(client: &Client, url: &str, headers: HeaderMap) -> Result<Answer, S
     sent.map_err(|error| format!("{} does not answer: {}", shown(url), error.root_cause()))
 }
 
+/// Looks a variable of the environment up.
+pub type Variables<'a> = dyn Fn(&str) -> Option<String> + Send + Sync + 'a;
+
+/// Headers as they are sent. Their values are shown nowhere.
+pub fn headers(written: &BTreeMap<String, String>, variables: &Variables<'_>) -> Result<HeaderMap, String> {
+    let mut sent = HeaderMap::new();
+    for (name, text) in written {
+        let mut value = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            let (variable, after) =
+                after.split_once('}').ok_or_else(|| format!("the header {name}: a ${{ has no }}"))?;
+            value += before;
+            value += &variables(variable).ok_or_else(|| {
+                format!("the header {name} needs the variable {variable}, which is not set")
+            })?;
+            rest = after;
+        }
+        value += rest;
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header"))?;
+        let mut value = HeaderValue::from_str(value.trim())
+            .map_err(|_| format!("the header {name} has characters that none may have"))?;
+        value.set_sensitive(true);
+        sent.insert(name, value);
+    }
+    Ok(sent)
+}
+
+/// Why there is no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The query is wrong; asking again does not help.
+    Query(String),
+    /// No answer, or not Prometheus's.
+    Place(String),
+}
+
+impl Trouble {
+    fn told(self, place: &str) -> String {
+        match self {
+            Trouble::Query(why) => format!("{why} ({place}.prometheus)"),
+            Trouble::Place(why) => why,
+        }
+    }
+}
+
+/// The metric's query for the candidate and, where they are compared, the live slot.
 pub async fn prometheus(
     client: &Client,
-    address: &str,
-    query: &str,
+    metric: &Metric,
     target: &Target,
-    compares: bool,
+    variables: &Variables<'_>,
 ) -> Result<Sighting, String> {
-    let candidate = instant(client, address, &fill(query, target, target.candidate)).await?;
-    let live = match compares {
-        true => Some(instant(client, address, &fill(query, target, target.live)).await?),
-        false => None,
+    let Measure::Prometheus { query, address, headers: written } = &metric.measure else {
+        return Err("it is no query".into());
     };
+    let sent = headers(written, variables)?;
+    let ask = async |slot: Slot| {
+        let found = instant(client, address, &fill(query, target, slot), sent.clone()).await;
+        found.map_err(|trouble| trouble.told(&metric.place))
+    };
+    let candidate = ask(target.candidate).await?;
+    let live = if metric.compares() { Some(ask(target.live).await?) } else { None };
     let reading = |value: Option<f64>| Reading { value, samples: 0 };
     let note = candidate.is_none().then(|| "the query finds no series".to_owned());
     Ok(Sighting {
@@ -51,7 +102,7 @@ pub async fn prometheus(
 }
 
 /// The query for one slot.
-fn fill(query: &str, target: &Target, slot: Slot) -> String {
+pub fn fill(query: &str, target: &Target, slot: Slot) -> String {
     let revision = if slot == target.candidate { target.revision } else { target.live_revision };
     query
         .replace("$namespace", &target.namespace)
@@ -60,13 +111,30 @@ fn fill(query: &str, target: &Target, slot: Slot) -> String {
         .replace("$slot", slot.name())
 }
 
-async fn instant(client: &Client, address: &str, query: &str) -> Result<Option<f64>, String> {
+/// What the query's value is now; None where it finds no series, or nothing but NaN.
+pub async fn instant(
+    client: &Client,
+    address: &str,
+    query: &str,
+    headers: HeaderMap,
+) -> Result<Option<f64>, Trouble> {
     let url = format!("{address}/api/v1/query?query={}", utf8_percent_encode(query, NON_ALPHANUMERIC));
-    let answer = get(client, &url, HeaderMap::new()).await?;
-    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| {
-        format!("{} answers {}, and not as Prometheus does", shown(&url), answer.status.as_u16())
-    })?;
-    value_of(&body)
+    let answer = get(client, &url, headers).await.map_err(Trouble::Place)?;
+    let status = answer.status.as_u16();
+    let body: Value = match serde_json::from_slice(&answer.body) {
+        Ok(body) if matches!(status, 200 | 400 | 422 | 503) => body,
+        _ => {
+            let why = match status {
+                401 | 403 => {
+                    format!("{} refuses the request ({status}): `headers` give it a token", shown(&url))
+                }
+                _ => format!("{} answers {status}, and not as Prometheus does", shown(&url)),
+            };
+            return Err(Trouble::Place(why));
+        }
+    };
+    // A timeout or an overload is the server's trouble, all else the query's.
+    value_of(&body).map_err(if status == 503 { Trouble::Place } else { Trouble::Query })
 }
 
 /// The one value of an instant query's answer.
@@ -98,20 +166,13 @@ fn value_of(body: &Value) -> Result<Option<f64>, String> {
 pub async fn web(
     client: &Client,
     url: &str,
-    headers: &BTreeMap<String, String>,
+    written: &BTreeMap<String, String>,
     path: Option<&str>,
     target: &Target,
+    variables: &Variables<'_>,
 ) -> Result<Sighting, String> {
     let url = fill(url, target, target.candidate);
-    let mut sent = HeaderMap::new();
-    for (name, value) in headers {
-        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header"))?;
-        let mut value = HeaderValue::from_str(&fill(value, target, target.candidate))
-            .map_err(|_| format!("the header {name} has characters that none may have"))?;
-        value.set_sensitive(true);
-        sent.insert(name, value);
-    }
-    let answer = get(client, &url, sent).await?;
+    let answer = get(client, &url, headers(written, variables)?).await?;
     let said = format!("{} answered {}", shown(&url), answer.status.as_u16());
     let Some(path) = path else {
         let failed = if answer.status.is_success() { 0.0 } else { 1.0 };
@@ -194,9 +255,66 @@ mod tests {
                 .mount(&server)
                 .await;
         }
-        let query = "x{a='$slot',b='$revision'}";
-        let seen = prometheus(&client(), &server.uri(), query, &target(), true).await.unwrap();
+        let metric = metric(&format!(
+            "prometheus: \"x{{a='$slot',b='$revision'}}\", address: '{}', max: 1.2x",
+            server.uri()
+        ));
+        let seen = prometheus(&client(), &metric, &target(), &|_| None).await.unwrap();
         assert_eq!((seen.candidate.value, seen.live.unwrap().value), (Some(3.0), Some(4.0)));
+    }
+
+    fn metric(text: &str) -> Metric {
+        let text = format!("service: a\nrollout: {{analysis: {{metrics: [{{name: paid, {text}}}]}}}}\n");
+        let file = std::path::Path::new("msctl.yaml");
+        let service = crate::service::parse_yaml(&text, file).unwrap();
+        crate::service::validate(&service, file).unwrap();
+        crate::rollout::analysis::Judging::resolve(&service).unwrap().metrics.remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_token_comes_from_the_environment_and_is_told_to_nobody() {
+        let server = MockServer::start().await;
+        let answer = json!({"status": "success", "data": {"resultType": "scalar", "result": [1, "7"]}});
+        Mock::given(path("/api/v1/query"))
+            .and(header("authorization", "Bearer hidden"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+            .mount(&server)
+            .await;
+        Mock::given(path("/api/v1/query"))
+            .respond_with(ResponseTemplate::new(401).set_body_string("who are you"))
+            .mount(&server)
+            .await;
+        let with = "headers: {Authorization: 'Bearer ${TOKEN}'}";
+        let metric = metric(&format!("prometheus: up, address: '{}', max: 9, {with}", server.uri()));
+        assert!(!serde_json::to_string(&metric).unwrap().contains("hidden"), "the plan is stored");
+        let ask = async |token: Option<&'static str>| {
+            prometheus(&client(), &metric, &target(), &|_| token.map(str::to_owned)).await
+        };
+        assert_eq!(ask(Some("hidden")).await.unwrap().candidate.value, Some(7.0));
+        let refused = ask(Some("also hidden")).await.unwrap_err();
+        assert!(refused.contains("401") && !refused.contains("hidden"), "{refused}");
+        assert!(ask(None).await.unwrap_err().contains("variable TOKEN"));
+        assert!(!ask(Some("two\nlines hidden")).await.unwrap_err().contains("hidden"));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_query_is_told_with_its_place_and_a_server_that_is_not_there_with_its_address() {
+        let server = MockServer::start().await;
+        let refusal =
+            json!({"status": "error", "errorType": "bad_data", "error": "1:5: parse error: unexpected"});
+        Mock::given(path("/api/v1/query"))
+            .respond_with(ResponseTemplate::new(400).set_body_json(refusal))
+            .mount(&server)
+            .await;
+        let at = |address: &str| metric(&format!("prometheus: 'sum(', address: '{address}', max: 1"));
+        let told = prometheus(&client(), &at(&server.uri()), &target(), &|_| None).await.unwrap_err();
+        assert!(
+            told.contains("1:5: parse error") && told.contains("rollout.analysis.metrics[0].prometheus"),
+            "{told}"
+        );
+        let nowhere = "http://127.0.0.1:9";
+        let told = prometheus(&client(), &at(nowhere), &target(), &|_| None).await.unwrap_err();
+        assert!(told.contains("127.0.0.1:9") && told.contains("does not answer"), "{told}");
     }
 
     #[tokio::test]
@@ -210,14 +328,14 @@ mod tests {
             .await;
         let (url, key) =
             (format!("{}/ok?token=hidden", server.uri()), [("x-key".into(), "hidden".into())].into());
-        let seen = web(&client(), &url, &key, Some("$.ok"), &target()).await.unwrap();
+        let seen = web(&client(), &url, &key, Some("$.ok"), &target(), &|_| None).await.unwrap();
         assert_eq!(seen.text.as_deref(), Some("true"));
-        let seen = web(&client(), &url, &key, Some("$.n"), &target()).await.unwrap();
+        let seen = web(&client(), &url, &key, Some("$.n"), &target(), &|_| None).await.unwrap();
         assert_eq!(seen.candidate.value, Some(3.0));
         let elsewhere = format!("{}/no?token=hidden", server.uri());
-        let seen = web(&client(), &elsewhere, &key, None, &target()).await.unwrap();
+        let seen = web(&client(), &elsewhere, &key, None, &target(), &|_| None).await.unwrap();
         assert_eq!(seen.candidate.value, Some(1.0));
-        let error = web(&client(), &elsewhere, &key, Some("$.ok"), &target()).await.unwrap_err();
+        let error = web(&client(), &elsewhere, &key, Some("$.ok"), &target(), &|_| None).await.unwrap_err();
         assert!(error.contains("404") && !error.contains("hidden"), "{error}");
     }
 }
