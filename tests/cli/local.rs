@@ -50,10 +50,10 @@ Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 "#;
 
 /// A home with one service and an agent; everything ends with it, also in a panic.
-struct Place {
-    home: Home,
+pub struct Place {
+    pub home: Home,
     agent: Option<Child>,
-    port: u16,
+    pub port: u16,
 }
 
 impl Place {
@@ -65,12 +65,12 @@ impl Place {
         place.configure("cp app.py built.py", "VERSION: one");
         place
     }
-    fn running() -> Self {
+    pub fn running() -> Self {
         let mut place = Self::new();
         place.start_agent();
         place
     }
-    fn folder(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.home.dir.path().join("shop")
     }
     fn state(&self) -> PathBuf {
@@ -80,10 +80,13 @@ impl Place {
         self.state().join("agent.sock")
     }
     fn configure(&self, build: &str, config: &str) {
+        self.configure_rollout(build, config, "{surge: 1, unavailable: 0}");
+    }
+    pub fn configure_rollout(&self, build: &str, config: &str, rollout: &str) {
         let python = real_python();
         let text = format!(
             "service: shop\nport: {}\nrun: {{build: '{build}', command: 'exec {python} built.py'}}\n\
-             config: {{{config}}}\nrollout: {{surge: 1, unavailable: 0}}\n",
+             config: {{{config}}}\nrollout: {rollout}\n",
             self.port
         );
         std::fs::write(self.folder().join("msctl.yaml"), text).unwrap();
@@ -243,13 +246,13 @@ fn version(port: u16) -> String {
 }
 
 /// Requests from two threads until dropped; says what failed.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<(u32, Vec<String>)>>,
 }
 
 impl Load {
-    fn on(port: u16) -> Self {
+    pub fn on(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let one = |_| {
             let stop = stop.clone();
@@ -267,7 +270,7 @@ impl Load {
         };
         Load { threads: (0..2).map(one).collect(), stop }
     }
-    fn no_request_failed(self) {
+    pub fn no_request_failed(self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             let (answered, failed) = thread.join().unwrap();

@@ -14,6 +14,7 @@ mod new;
 mod new_broken;
 mod no_prompt;
 mod run;
+mod strategies;
 mod structure;
 mod template;
 mod templates;
