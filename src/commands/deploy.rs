@@ -80,9 +80,10 @@ fn planned(plan: &Planned, paint: &Paint) -> String {
         "  strategy  {}{router}, {} pods, at most {} at a time\n",
         rollout.strategy, rollout.replicas, rollout.peak
     );
+    let width = rollout.steps.iter().map(|s| s.step.chars().count()).max().unwrap_or(0).max(14);
     for (at, step) in rollout.steps.iter().enumerate() {
         text += &format!(
-            "  step {:<4} {:<14} pods {}/{} (new/live), weight {} %\n",
+            "  step {:<4} {:<width$} pods {}/{} (new/live), weight {} %\n",
             at + 1,
             step.step,
             step.candidate,
