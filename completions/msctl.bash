@@ -43,6 +43,9 @@ _msctl() {
             msctl,doctor)
                 cmd="msctl__subcmd__doctor"
                 ;;
+            msctl,drive)
+                cmd="msctl__subcmd__drive"
+                ;;
             msctl,help)
                 cmd="msctl__subcmd__help"
                 ;;
@@ -115,6 +118,9 @@ _msctl() {
             msctl__subcmd__help,doctor)
                 cmd="msctl__subcmd__help__subcmd__doctor"
                 ;;
+            msctl__subcmd__help,drive)
+                cmd="msctl__subcmd__help__subcmd__drive"
+                ;;
             msctl__subcmd__help,help)
                 cmd="msctl__subcmd__help__subcmd__help"
                 ;;
@@ -171,6 +177,9 @@ _msctl() {
                 ;;
             msctl__subcmd__help__subcmd__rollout,promote)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__promote"
+                ;;
+            msctl__subcmd__help__subcmd__rollout,rbac)
+                cmd="msctl__subcmd__help__subcmd__rollout__subcmd__rbac"
                 ;;
             msctl__subcmd__help__subcmd__rollout,report)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__report"
@@ -244,6 +253,9 @@ _msctl() {
             msctl__subcmd__rollout,promote)
                 cmd="msctl__subcmd__rollout__subcmd__promote"
                 ;;
+            msctl__subcmd__rollout,rbac)
+                cmd="msctl__subcmd__rollout__subcmd__rbac"
+                ;;
             msctl__subcmd__rollout,report)
                 cmd="msctl__subcmd__rollout__subcmd__report"
                 ;;
@@ -285,6 +297,9 @@ _msctl() {
                 ;;
             msctl__subcmd__rollout__subcmd__help,promote)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__promote"
+                ;;
+            msctl__subcmd__rollout__subcmd__help,rbac)
+                cmd="msctl__subcmd__rollout__subcmd__help__subcmd__rbac"
                 ;;
             msctl__subcmd__rollout__subcmd__help,report)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__report"
@@ -344,7 +359,7 @@ _msctl() {
 
     case "${cmd}" in
         msctl)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1026,7 +1041,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__deploy)
-            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --plan --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --attended --plan --detach --driver-image --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1057,6 +1072,10 @@ _msctl() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver-image)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1255,8 +1274,78 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        msctl__subcmd__drive)
+            opts="-e -n -C -o -v -q -y -h -V --timeout --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         msctl__subcmd__help)
-            opts="new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help"
+            opts="new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1423,6 +1512,20 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        msctl__subcmd__help__subcmd__drive)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         msctl__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1522,7 +1625,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout)
-            opts="status watch promote pause resume abort retry undo history judge report restart attach"
+            opts="status watch promote pause resume abort retry undo history judge report restart attach rbac"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1606,6 +1709,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__rollout__subcmd__rbac)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2070,7 +2187,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__logs)
-            opts="-f -e -n -C -o -v -q -y -h -V --follow --tail --since --slot --previous --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-f -e -n -C -o -v -q -y -h -V --follow --tail --since --driver --slot --previous --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2300,7 +2417,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status watch promote pause resume abort retry undo history judge report restart attach help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status watch promote pause resume abort retry undo history judge report restart attach rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2432,12 +2549,16 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__attach)
-            opts="-e -n -C -o -v -q -y -h -V --once --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --once --detach --driver-image --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --driver-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2498,7 +2619,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help)
-            opts="status watch promote pause resume abort retry undo history judge report restart attach help"
+            opts="status watch promote pause resume abort retry undo history judge report restart attach rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2596,6 +2717,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__help__subcmd__rbac)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2911,6 +3046,72 @@ _msctl() {
             ;;
         msctl__subcmd__rollout__subcmd__promote)
             opts="-e -n -C -o -v -q -y -h -V --full --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__rbac)
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

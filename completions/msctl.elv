@@ -56,6 +56,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand config 'Look at the configuration'
             cand completions 'Print the completion script of a shell'
             cand man 'Write the man pages into a folder'
+            cand drive 'The driver in the cluster; started by `--detach`'
             cand agent 'The agent of the local platform; started by msctl itself'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -273,6 +274,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --timeout 'Give up after this long, such as 10m'
             cand --rollback-timeout 'How long a rollback may take'
             cand --lock-wait 'Wait this long for another deploy to finish'
+            cand --driver-image 'Image of msctl for that Job, in place of this version''s published one'
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand -n 'Kubernetes namespace'
@@ -293,7 +295,9 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --mirror 'Send copies of requests to the new version until promoted (rollout.mirror)'
             cand --no-rollback 'Leave a failed version in place'
             cand --proceed 'Roll out although the live version is broken'
+            cand --attended 'Stay and drive, where a protected environment asks for --detach'
             cand --plan 'Print the plan, write nothing'
+            cand --detach 'Leave the driving to a Job in the cluster, and return'
             cand -v 'Say more; twice and thrice for more still'
             cand --verbose 'Say more; twice and thrice for more still'
             cand -q 'Say nothing but the answer and errors'
@@ -365,6 +369,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
+            cand rbac 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;rollout;status'= {
@@ -660,6 +665,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --version 'Print version'
         }
         &'msctl;rollout;attach'= {
+            cand --driver-image 'Image of msctl for that Job, in place of this version''s published one'
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand -n 'Kubernetes namespace'
@@ -674,6 +680,31 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand --once 'Do what is due, then return'
+            cand --detach 'Leave the driving to a Job in the cluster, and return'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'msctl;rollout;rbac'= {
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand -v 'Say more; twice and thrice for more still'
             cand --verbose 'Say more; twice and thrice for more still'
             cand -q 'Say nothing but the answer and errors'
@@ -698,6 +729,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
+            cand rbac 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;rollout;help;status'= {
@@ -725,6 +757,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;rollout;help;restart'= {
         }
         &'msctl;rollout;help;attach'= {
+        }
+        &'msctl;rollout;help;rbac'= {
         }
         &'msctl;rollout;help;help'= {
         }
@@ -771,6 +805,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand -f 'Go on printing'
             cand --follow 'Go on printing'
+            cand --driver 'The log of the driver in the cluster (`deploy --detach`)'
             cand --previous 'The log of the container''s previous run'
             cand -v 'Say more; twice and thrice for more still'
             cand --verbose 'Say more; twice and thrice for more still'
@@ -1102,6 +1137,31 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'msctl;drive'= {
+            cand --timeout 'Give up after this long'
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'msctl;agent'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1143,6 +1203,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand config 'Look at the configuration'
             cand completions 'Print the completion script of a shell'
             cand man 'Write the man pages into a folder'
+            cand drive 'The driver in the cluster; started by `--detach`'
             cand agent 'The agent of the local platform; started by msctl itself'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -1182,6 +1243,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
             cand attach 'Drive a rollout whose driver is gone'
+            cand rbac 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
         }
         &'msctl;help;rollout;status'= {
         }
@@ -1208,6 +1270,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;rollout;restart'= {
         }
         &'msctl;help;rollout;attach'= {
+        }
+        &'msctl;help;rollout;rbac'= {
         }
         &'msctl;help;status'= {
         }
@@ -1240,6 +1304,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;completions'= {
         }
         &'msctl;help;man'= {
+        }
+        &'msctl;help;drive'= {
         }
         &'msctl;help;agent'= {
         }

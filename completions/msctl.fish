@@ -57,6 +57,7 @@ complete -c msctl -n "__fish_msctl_needs_command" -f -a "doctor" -d 'Check what 
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "config" -d 'Look at the configuration'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "man" -d 'Write the man pages into a folder'
+complete -c msctl -n "__fish_msctl_needs_command" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s t -l template -d 'Embedded template, folder, or git-url[//subfolder][@ref]' -r
@@ -210,6 +211,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l until -d 'Return 
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l timeout -d 'Give up after this long, such as 10m' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rollback-timeout -d 'How long a rollback may take' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wait this long for another deploy to finish' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of this version\'s published one' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l context -d 'Kubeconfig context' -r
@@ -229,7 +231,9 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l ab -d 'Send a coh
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l mirror -d 'Send copies of requests to the new version until promoted (rollout.mirror)'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-rollback -d 'Leave a failed version in place'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l proceed -d 'Roll out although the live version is broken'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l attended -d 'Stay and drive, where a protected environment asks for --detach'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l plan -d 'Print the plan, write nothing'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l detach -d 'Leave the driving to a Job in the cluster, and return'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-input -d 'Never prompt: fail and name the flag that answers'
@@ -253,37 +257,38 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say 
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
 ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l color -d 'When to use colours' -r -f -a "auto\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l color -d 'When to use colours' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "status" -d 'Show the rollout\'s state'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "pause" -d 'Hold the rollout where it is'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "resume" -d 'Go on after `pause`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "abort" -d 'Take the traffic back from the candidate'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "retry" -d 'Start an aborted rollout again'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "history" -d 'List the deploys and their revisions'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "status" -d 'Show the rollout\'s state'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "pause" -d 'Hold the rollout where it is'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "resume" -d 'Go on after `pause`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "abort" -d 'Take the traffic back from the candidate'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "retry" -d 'Start an aborted rollout again'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l context -d 'Kubeconfig context' -r
@@ -492,6 +497,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l driver-image -d 'Image of msctl for that Job, in place of this version\'s published one' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l context -d 'Kubeconfig context' -r
@@ -505,11 +511,29 @@ always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l once -d 'Do what is due, then return'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l detach -d 'Leave the driving to a Job in the cluster, and return'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the rollout\'s state'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
@@ -523,6 +547,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s n -l namespace -d 'Kubernetes namespace' -r
@@ -557,6 +582,7 @@ always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s f -l follow -d 'Go on printing'
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l driver -d 'The log of the driver in the cluster (`deploy --detach`)'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l previous -d 'The log of the container\'s previous run'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s q -l quiet -d 'Say nothing but the answer and errors'
@@ -782,6 +808,24 @@ complete -c msctl -n "__fish_msctl_using_subcommand man" -s q -l quiet -d 'Say n
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s V -l version -d 'Print version'
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l timeout -d 'Give up after this long' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -l context -d 'Kubeconfig context' -r
@@ -799,24 +843,25 @@ complete -c msctl -n "__fish_msctl_using_subcommand agent" -s q -l quiet -d 'Say
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "new" -d 'Create a service from a template'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "template" -d 'Look at the templates a service can be created from'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "build" -d 'Build the service\'s image, and push it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "rollout" -d 'Steer and follow a rollout'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "status" -d 'Show how the service is'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "logs" -d 'Print the pods\' logs'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "doctor" -d 'Check what msctl needs on this machine'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "config" -d 'Look at the configuration'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "man" -d 'Write the man pages into a folder'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "new" -d 'Create a service from a template'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "template" -d 'Look at the templates a service can be created from'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "build" -d 'Build the service\'s image, and push it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "rollout" -d 'Steer and follow a rollout'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "status" -d 'Show how the service is'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "logs" -d 'Print the pods\' logs'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "doctor" -d 'Check what msctl needs on this machine'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "config" -d 'Look at the configuration'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "man" -d 'Write the man pages into a folder'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "lint" -d 'Check a template for mistakes'
@@ -834,6 +879,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcom
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "attach" -d 'Drive a rollout whose driver is gone'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from local" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from local" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the resolved configuration'

@@ -109,6 +109,9 @@ pub enum Cmd {
     Completions(Completions),
     /// Write the man pages into a folder
     Man(Man),
+    /// The driver in the cluster; started by `--detach`
+    #[command(hide = true)]
+    Drive(Drive),
     /// The agent of the local platform; started by msctl itself
     #[command(hide = true)]
     Agent(Agent),
@@ -237,9 +240,25 @@ pub struct Deploy {
     /// Wait this long for another deploy to finish
     #[arg(long, value_name = "DURATION")]
     pub lock_wait: Option<String>,
+    /// Stay and drive, where a protected environment asks for --detach
+    #[arg(long, conflicts_with = "detach")]
+    pub attended: bool,
     /// Print the plan, write nothing
     #[arg(long)]
     pub plan: bool,
+    #[command(flatten)]
+    pub handoff: Handoff,
+}
+
+/// A driver in the cluster, in place of this machine.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Handoff {
+    /// Leave the driving to a Job in the cluster, and return
+    #[arg(long)]
+    pub detach: bool,
+    /// Image of msctl for that Job, in place of this version's published one
+    #[arg(long, value_name = "REF")]
+    pub driver_image: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -315,9 +334,13 @@ pub enum Rollout {
         #[command(flatten)]
         named: Named,
         /// Do what is due, then return
-        #[arg(long)]
+        #[arg(long, conflicts_with = "detach")]
         once: bool,
+        #[command(flatten)]
+        handoff: Handoff,
     },
+    /// Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`
+    Rbac(Named),
 }
 
 #[derive(Debug, Args)]
@@ -333,6 +356,9 @@ pub struct Logs {
     /// Only what is younger, such as 10m
     #[arg(long, value_name = "DURATION")]
     pub since: Option<String>,
+    /// The log of the driver in the cluster (`deploy --detach`)
+    #[arg(long, conflicts_with = "slot")]
+    pub driver: bool,
     /// Only this slot: blue or green
     #[arg(long, value_name = "SLOT")]
     pub slot: Option<String>,
@@ -396,6 +422,15 @@ pub struct Completions {
 pub struct Man {
     /// Folder to write the pages into
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Drive {
+    /// The service to drive
+    pub service: String,
+    /// Give up after this long
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
 }
 
 #[derive(Debug, Args)]

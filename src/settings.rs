@@ -83,6 +83,8 @@ pub struct UserConfig {
     pub registry: Option<String>,
     /// Environment used when neither `-e` nor msctl.yaml names one.
     pub default_environment: Option<String>,
+    /// Image of msctl for drivers in the cluster, in place of this version's published one.
+    pub driver_image: Option<String>,
     /// `auto`, `always` or `never`.
     pub color: Option<String>,
     /// Environments every service may use.

@@ -5,13 +5,16 @@ use serde::Serialize;
 use crate::cli;
 use crate::context::Ctx;
 use crate::deploy::{self, Deployed, Planned, Request};
+use crate::error::Failure;
 use crate::platform::Action;
 use crate::rollout::{Ended, Options, Outcome};
 use crate::ui::{Paint, View};
 
 pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
     let options = Options::of(args)?;
-    let request = Request { services: args.service.clone(), image: args.image.clone() };
+    let request =
+        Request { services: args.service.clone(), image: args.image.clone(), handoff: args.handoff.clone() };
+    one_driver(args)?;
     if args.plan {
         let services = ctx.block_on(deploy::plan(ctx, &request, &options))??;
         ctx.ui.show(&Plans { services })?;
@@ -21,6 +24,16 @@ pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
     let code = deployed.services.iter().map(Outcome::code).max().unwrap_or(0);
     ctx.ui.show(&deployed)?;
     Ok(code)
+}
+
+/// What the driver in the cluster cannot be told.
+fn one_driver(args: &cli::Deploy) -> anyhow::Result<()> {
+    if args.handoff.detach && args.until.is_some() {
+        return Err(Failure::usage("detach", "--until waits here, and --detach does not wait")
+            .hint("`msctl rollout watch` follows the driver in the cluster")
+            .into());
+    }
+    Ok(())
 }
 
 impl View for Deployed {
@@ -45,6 +58,10 @@ fn line(outcome: &Outcome, paint: &Paint) -> String {
         Ended::Healthy => format!("{name}: revision {revision} is {} {took}\n", paint.green("healthy")),
         Ended::Reached => format!("{name}: revision {revision} is where --until names {took}\n"),
         Ended::Aborted => format!("{name}: revision {revision} was {} {took}\n", paint.yellow("taken back")),
+        Ended::Detached => format!(
+            "{name}: a driver in the cluster rolls revision {revision} out {took}\n  \
+             follow it with `msctl rollout watch`, read it with `msctl logs --driver`\n"
+        ),
         Ended::Paused => format!(
             "{name}: revision {revision} is {} {took}\n  go on with `msctl rollout promote`, back with `msctl rollout abort`\n",
             paint.yellow("paused")
@@ -100,6 +117,11 @@ fn planned(plan: &Planned, paint: &Paint) -> String {
     }
     for note in rollout.notes.iter().chain(&plan.warnings) {
         text += &format!("  {}      {note}\n", paint.yellow("note"));
+    }
+    if !plan.driver.is_empty() {
+        text += "  driver    is given in the cluster:\n";
+        let objects: Vec<String> = plan.driver.iter().map(crate::manifest::to_yaml).collect();
+        text += &objects.join("---\n").lines().map(|l| format!("    {l}\n")).collect::<String>();
     }
     text
 }

@@ -14,7 +14,7 @@ struct Differences {
 }
 
 pub fn run(ctx: &Ctx, args: &cli::Diff) -> anyhow::Result<u8> {
-    let request = Request { services: args.service.clone(), image: args.image.clone() };
+    let request = Request { services: args.service.clone(), image: args.image.clone(), ..Request::default() };
     let services = ctx.block_on(deploy::diff(ctx, &request)).and_then(|r| r).map_err(above_one)?;
     let same = services.iter().all(|s| s.changes.is_empty());
     ctx.ui.show(&Differences { services })?;

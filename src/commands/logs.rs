@@ -84,5 +84,6 @@ fn query(args: &Logs) -> anyhow::Result<LogQuery> {
         slot: slot.transpose()?,
         previous: args.previous,
         sample: None,
+        driver: args.driver,
     })
 }

@@ -9,6 +9,7 @@ mod demo;
 mod deploy;
 mod diff;
 mod doctor;
+mod drive;
 mod judge;
 mod local;
 mod logs;
@@ -26,6 +27,7 @@ use crate::context::Ctx;
 pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
     match command {
         Cmd::Agent(args) => agent::run(ctx, &args),
+        Cmd::Drive(args) => drive::run(ctx, &args),
         Cmd::Local(command) => local::run(ctx, &command),
         Cmd::Build(args) => build::run(ctx, &args),
         Cmd::Completions(args) => completions::run(ctx, &args),

@@ -25,9 +25,10 @@ pub fn run(ctx: &Ctx, args: cli::Rollout) -> anyhow::Result<u8> {
         Rollout::Undo { named, to } => undo(ctx, &named, to),
         Rollout::History(named) => history(ctx, &named),
         Rollout::Restart(named) => restart(ctx, &named),
-        Rollout::Attach { named, once } => attach(ctx, &named, once),
         Rollout::Judge { target, metric } => super::judge::run(ctx, &target, &metric),
         Rollout::Report { target, out } => super::report::run(ctx, &target, out.as_deref()),
+        Rollout::Attach { named, once, handoff } => attach(ctx, &named, once, &handoff),
+        Rollout::Rbac(named) => rbac(ctx, &named),
     }
 }
 
@@ -91,6 +92,7 @@ impl View for Driven {
             Ended::Unchanged => format!("{name}: nothing to do"),
             Ended::Healthy => format!("{name}: {message} ({:.1} s)", outcome.seconds),
             Ended::Reached => format!("{name}: {message}"),
+            Ended::Detached => format!("{name}: a driver in the cluster goes on: {message}"),
             Ended::Paused => format!(
                 "{name}: paused: {message}; `msctl rollout promote` goes on, `msctl rollout abort` takes it back"
             ),
@@ -129,10 +131,43 @@ fn undo(ctx: &Ctx, named: &cli::Named, to: Option<u32>) -> anyhow::Result<u8> {
     })?
 }
 
-fn attach(ctx: &Ctx, named: &cli::Named, once: bool) -> anyhow::Result<u8> {
+/// The driver's objects: YAML for kubectl as text, a list as JSON.
+#[derive(Serialize)]
+struct Rbac {
+    service: String,
+    objects: Vec<serde_json::Value>,
+}
+
+impl View for Rbac {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/rollout-rbac/v1"
+    }
+    fn human(&self, _paint: &Paint) -> String {
+        self.objects.iter().map(crate::manifest::to_yaml).collect::<Vec<_>>().join("---\n")
+    }
+}
+
+fn rbac(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
     ctx.block_on(async {
         let (service, platform) = open(ctx, named).await?;
-        let outcome = rollout::attach(ctx, platform.as_ref(), &service.service, once).await?;
+        let objects = crate::deploy::access(platform.as_ref(), &service)?;
+        // What it has to say comes before the answer.
+        drop(platform);
+        ctx.ui.show(&Rbac { service: service.service, objects })?;
+        Ok(0)
+    })?
+}
+
+fn attach(ctx: &Ctx, named: &cli::Named, once: bool, handoff: &cli::Handoff) -> anyhow::Result<u8> {
+    ctx.block_on(async {
+        let (_, service, target) = ctx.service(named.service.as_deref())?;
+        let platform = ctx.platform(&service, &target).await?;
+        let outcome = match crate::deploy::substitute(ctx, handoff, &service, &target).await? {
+            Some(wanted) => {
+                rollout::attach_detached(ctx, platform.as_ref(), &service.service, &wanted).await?
+            }
+            None => rollout::attach(ctx, platform.as_ref(), &service.service, once).await?,
+        };
         show(ctx, &service.service, Obeyed::Driven(outcome))
     })?
 }

@@ -6,6 +6,7 @@ pub mod diagnose;
 mod image;
 mod order;
 mod secrets;
+mod stand_in;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Request {
     pub services: Vec<String>,
     /// Deploy this image in place of the one msctl.yaml describes.
     pub image: Option<String>,
+    /// `--detach` and what belongs to it.
+    pub handoff: crate::cli::Handoff,
 }
 
 /// One service as its environment has it.
@@ -59,6 +62,9 @@ pub struct Planned {
     pub changes: Vec<Change>,
     pub rollout: Forecast,
     pub warnings: Vec<String>,
+    /// With `--detach`: the driver's account, rights and policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub driver: Vec<serde_json::Value>,
 }
 
 /// What differs for one service.
@@ -97,6 +103,7 @@ pub async fn plan(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Re
     let mut plans = Vec::new();
     for job in jobs(ctx, request)? {
         let look = Look::at(ctx, request, &job).await?;
+        let options = &detached(ctx, request, &job, options).await?;
         let (platform, release, template) = (&look.platform, &look.release, &look.template);
         let (changes, rollout, warnings) = futures::join!(
             platform.diff(release, template),
@@ -115,6 +122,11 @@ pub async fn plan(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Re
             changes: changes?,
             rollout,
             warnings,
+            driver: if options.detach.is_some() {
+                access(platform.as_ref(), &job.service)?
+            } else {
+                Vec::new()
+            },
         });
     }
     Ok(plans)
@@ -205,6 +217,10 @@ async fn deploy(
     options: &Options,
 ) -> anyhow::Result<Outcome> {
     let platform = ctx.platform(&job.service, &job.target).await?;
+    let options = &detached(ctx, request, job, options).await?;
+    if let Some(wanted) = &options.detach {
+        platform.may_stand_in(wanted).await?;
+    }
     let mut release =
         Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
     release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
@@ -213,6 +229,29 @@ async fn deploy(
     let commit = if built { crate::image::commits::head(&job.folder) } else { None };
     let options = Options { commit, ..options.clone() };
     rollout::deploy(ctx, platform, &release, &template, &options).await
+}
+
+/// The options of one service: its driver in the cluster, and whether its environment is guarded.
+async fn detached(ctx: &Ctx, request: &Request, job: &Job, options: &Options) -> anyhow::Result<Options> {
+    let timeout = options.timeout.map(|t| ["--timeout".to_owned(), format!("{}s", t.as_secs().max(1))]);
+    let arguments = timeout.into_iter().flatten().collect();
+    let detach = stand_in::wanted(ctx, &request.handoff, &job.service, &job.target, arguments).await?;
+    Ok(Options { detach, guarded: options.guarded && job.target.protected, ..options.clone() })
+}
+
+/// What a driver of the service needs in the cluster.
+pub fn access(platform: &dyn Platform, service: &Service) -> anyhow::Result<Vec<serde_json::Value>> {
+    Ok(platform.stand_in_objects(&stand_in::shown(service))?)
+}
+
+/// The driver that `attach --detach` leaves in the cluster.
+pub async fn substitute(
+    ctx: &Ctx,
+    flags: &crate::cli::Handoff,
+    service: &Service,
+    target: &Target,
+) -> anyhow::Result<Option<crate::platform::StandIn>> {
+    stand_in::wanted(ctx, flags, service, target, Vec::new()).await
 }
 
 /// A release worked out without building or writing.

@@ -2,6 +2,7 @@
 
 mod account;
 mod config;
+pub mod driver;
 mod hash;
 pub mod names;
 mod object;

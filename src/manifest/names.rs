@@ -21,6 +21,10 @@ pub const EPOCH: &str = "msctl.dev/epoch";
 pub const CHECKSUM: &str = "msctl.dev/checksum";
 /// On a slot's Deployment: the hash of its template.
 pub const TEMPLATE: &str = "msctl.dev/template";
+/// On everything of a driver in the cluster: the service it drives.
+pub const DRIVER_OF: &str = "msctl.dev/driver-of";
+/// On a driver's pod: what it must know of the service, as msctl.yaml.
+pub const DRIVEN: &str = "msctl.dev/driven";
 /// Membership of the service's ApplySet.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 

@@ -93,6 +93,17 @@ pub struct Stored {
     pub version: String,
 }
 
+/// A driver that is to run at the place itself, so that this machine may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StandIn {
+    /// Of msctl, by digest.
+    pub image: String,
+    /// After `msctl drive SERVICE`.
+    pub arguments: Vec<String>,
+    /// Where the analysis asks, besides the API server.
+    pub ports: Vec<u16>,
+}
+
 /// Who drives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -142,6 +153,8 @@ pub struct LogQuery {
     pub previous: bool,
     /// Of at most so many pods, and no word about those that have no log.
     pub sample: Option<usize>,
+    /// The log of the driver in the cluster, in place of the service's.
+    pub driver: bool,
 }
 
 /// A line of a pod's log.
@@ -166,6 +179,17 @@ pub struct Answer {
 /// So many pods of a slot are asked at most, and so many at a time.
 pub const ASKED: usize = 20;
 pub const AT_A_TIME: usize = 16;
+
+fn no_stand_in(place: &str) -> Error {
+    Error::Other(
+        crate::error::Failure::usage(
+            "no-cluster",
+            format!("--detach: {place} has no cluster that a driver could run in"),
+        )
+        .hint("name an environment that has a cluster: -e ENV")
+        .into(),
+    )
+}
 
 /// One service on one place. Methods that write take the driver's epoch and fail with [`Error::Overtaken`]
 /// when an object carries a higher one.
@@ -238,6 +262,23 @@ pub trait Platform: Send + Sync {
     /// Returns when something observed, the state or the lease may have changed since the last `observe`.
     async fn changed(&self);
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()>;
+
+    /// What a stand-in consists of, as objects of the place. Makes no request.
+    fn stand_in_objects(&self, _wanted: &StandIn) -> Result<Vec<Value>> {
+        Err(no_stand_in(&self.place()))
+    }
+    /// Fails unless a stand-in could be made here. Writes nothing.
+    async fn may_stand_in(&self, _wanted: &StandIn) -> anyhow::Result<()> {
+        Err(no_stand_in(&self.place()).into())
+    }
+    /// Starts a driver here that waits for the Lease and then drives `revision`; returns its name once it runs.
+    async fn stand_in(&self, _wanted: &StandIn, _revision: u32, _epoch: u64) -> anyhow::Result<String> {
+        Err(no_stand_in(&self.place()).into())
+    }
+    /// Takes a stand-in away; returns what it said last, if anything.
+    async fn dismiss(&self, _name: &str, _epoch: u64) -> Result<Option<String>> {
+        Err(no_stand_in(&self.place()))
+    }
 
     /// For queries; empty where there is no such thing.
     fn namespace(&self) -> String {

@@ -34,6 +34,8 @@ pub enum Ended {
     Reached,
     /// Taken back because a person said so.
     Aborted,
+    /// A driver in the cluster goes on.
+    Detached,
 }
 
 /// What a deploy did.
@@ -55,7 +57,7 @@ pub struct Outcome {
 impl Outcome {
     pub fn code(&self) -> u8 {
         match self.ended {
-            Ended::Unchanged | Ended::Healthy | Ended::Reached | Ended::Aborted => 0,
+            Ended::Unchanged | Ended::Healthy | Ended::Reached | Ended::Aborted | Ended::Detached => 0,
             Ended::Paused => 6,
         }
     }
@@ -71,6 +73,7 @@ impl Outcome {
                 End::Reached => Ended::Reached,
                 End::Paused => Ended::Paused,
                 End::Aborted => Ended::Aborted,
+                End::Detached => Ended::Detached,
             },
             revision,
             image: driver.state.revision(revision).map(|r| r.image.clone()).unwrap_or_default(),
@@ -97,6 +100,9 @@ pub struct Forecast {
     pub steps: Vec<StepForecast>,
     pub plan_hash: String,
     pub notes: Vec<String>,
+    /// Why nobody should have to stay for it.
+    #[serde(skip)]
+    pub long: Option<String>,
 }
 
 /// Plans without writing.
@@ -111,7 +117,12 @@ pub async fn forecast(
     let state = load(platform, &release.service.service).await?.unwrap_or_default();
     let known = tell::classify(platform.capabilities().await, &place)?;
     let seen = tell::classify(platform.observe().await, &place)?;
-    foreseen(&state, &seen, &known, &spec, template)
+    let mut forecast = foreseen(&state, &seen, &known, &spec, template)?;
+    if let Some(why) = forecast.long.take().filter(|_| options.detach.is_none()) {
+        let note = format!("--detach is recommended: {why}, and a terminal that closes leaves it undriven");
+        forecast.notes.push(note);
+    }
+    Ok(forecast)
 }
 
 /// R: what is asked for, or what an autoscaler has made of it.
@@ -159,6 +170,7 @@ fn foreseen(
         notes.extend(plan.notes());
     }
     Ok(Forecast {
+        long: plan.long(),
         strategy: plan.strategy.to_string(),
         motion: plan.motion,
         router: known.router.clone(),
@@ -280,14 +292,28 @@ pub(super) async fn rolled(
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
     let mut driver = tell::classified(begun, &platform.place())?;
-    let job = Job { release, template, spec, by, commit: options.commit.as_deref() };
-    let changes = match job.begin(&mut driver).await {
-        Ok(changes) => changes,
-        Err(error) => {
+    let job =
+        Job { release, template, spec, by, guarded: options.guarded, commit: options.commit.as_deref() };
+    let begun = match job.call(&mut driver, options).await {
+        Ok(called) => {
+            job.begin(&mut driver).await.map(|changes| (called.clone(), changes)).map_err(|e| (e, called))
+        }
+        Err(error) => Err((error, None)),
+    };
+    let (called, changes) = match begun {
+        Ok(begun) => begun,
+        Err((error, called)) => {
+            if let Some(called) = called {
+                // It waits for a rollout that does not come; left alone it would end by itself.
+                let _ = platform.dismiss(&called, driver.state.epoch).await;
+            }
             driver.release().await;
             return Err(error);
         }
     };
+    if let Some(called) = called {
+        return super::handover::over(driver, &called, changes, started).await;
+    }
     let goal = Goal {
         // Nothing new to roll out: how the last rollout ended is not how this deploy ends.
         mode: if driver.state.under_way().is_some() { Mode::Drive(options.until) } else { Mode::Settle },
@@ -326,18 +352,29 @@ async fn measurable(
 
 /// Runs to `goal`, does the tail, and turns a bad end into its error.
 pub(super) async fn drive(
+    driver: Driver<'_>,
+    goal: &Goal,
+    changes: Vec<Change>,
+    started: Duration,
+) -> anyhow::Result<Outcome> {
+    drive_with(driver, goal, changes, started, TAIL).await
+}
+
+/// As `drive`, with its own patience for what is late.
+pub(super) async fn drive_with(
     mut driver: Driver<'_>,
     goal: &Goal,
     changes: Vec<Change>,
     started: Duration,
+    tail: Duration,
 ) -> anyhow::Result<Outcome> {
     let end = driver.run(goal).await?;
     let seconds = driver.host.elapsed().saturating_sub(started).as_secs_f64();
     let outcome = Outcome::of(&driver, end, changes, seconds);
     let refusal = driver::refusal(&driver, end);
     match end {
-        End::Healthy | End::Aborted => driver::finish(&mut driver, TAIL).await,
-        End::Reached | End::Paused | End::Failed | End::Idle => driver.release().await,
+        End::Healthy | End::Aborted => driver::finish(&mut driver, tail).await,
+        End::Reached | End::Paused | End::Failed | End::Idle | End::Detached => driver.release().await,
     }
     match refusal {
         // Who said abort is obeyed; everyone else's version was refused.
@@ -354,9 +391,37 @@ struct Job<'a> {
     spec: Spec,
     by: &'a str,
     commit: Option<&'a str>,
+    guarded: bool,
 }
 
 impl Job<'_> {
+    /// With `--detach`, and something to roll out: the driver in the cluster, running and waiting.
+    async fn call(&self, driver: &mut Driver<'_>, options: &Options) -> anyhow::Result<Option<String>> {
+        let Some(wanted) = &options.detach else { return Ok(None) };
+        tell::classify(driver.observe().await, &driver.platform.place())?;
+        let (live, under_way) =
+            (driver.state.live.map(|l| l.revision), driver.state.under_way().map(|r| r.revision));
+        let mut next = driver.state.clone();
+        let revision = next.number(&self.template.hash, &self.template.image, driver.seen.time);
+        if live == Some(revision) && under_way.is_none() {
+            return Ok(None);
+        }
+        super::handover::call(driver, wanted, revision).await.map(Some)
+    }
+
+    /// What takes so long is not left to a terminal in a protected environment.
+    fn refuse_unattended(&self, plan: &Plan) -> anyhow::Result<()> {
+        match plan.long().filter(|_| self.guarded) {
+            None => Ok(()),
+            Some(why) => Err(Failure::usage(
+                "needs-a-driver",
+                format!("{why}: the environment is protected, and nobody drives when this terminal closes"),
+            )
+            .hint("--detach leaves a driver in the cluster; --attended says that this one stays")
+            .into()),
+        }
+    }
+
     async fn begin(&self, driver: &mut Driver<'_>) -> anyhow::Result<Vec<Change>> {
         let place = driver.platform.place();
         let can = tell::classify(driver.platform.capabilities().await, &place)?;
@@ -377,6 +442,7 @@ impl Job<'_> {
         let fresh = under_way != Some(revision) && live != Some(revision);
         if fresh {
             self.refuse_broken_live(driver, &plan)?;
+            self.refuse_unattended(&plan)?;
         }
         let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
         driver.wrote = true;

@@ -54,6 +54,8 @@ pub enum End {
     Failed,
     /// Nothing more is due.
     Idle,
+    /// Another drives on.
+    Detached,
 }
 
 /// A driver that holds the Lease.
@@ -590,7 +592,7 @@ pub fn refusal(driver: &Driver<'_>, end: End) -> Option<anyhow::Error> {
     let kind = match end {
         End::Aborted => Kind::Refused,
         End::Failed => Kind::Failed,
-        End::Healthy | End::Reached | End::Paused | End::Idle => return None,
+        End::Healthy | End::Reached | End::Paused | End::Idle | End::Detached => return None,
     };
     let serves = match (kind, live) {
         (Kind::Refused, Some(live)) => format!("; revision {live} serves"),

@@ -117,6 +117,15 @@ pub enum Event {
     Waiting {
         holder: String,
     },
+    /// A driver is started in the cluster.
+    Calling {
+        image: String,
+    },
+    /// It drives; this machine may go.
+    HandedOver {
+        holder: String,
+        job: String,
+    },
     /// Nothing is wrong yet, but may be.
     Warned {
         message: String,
@@ -159,6 +168,8 @@ impl ui::Event for Event {
             Event::Unreachable { .. } => "unreachable",
             Event::TookOver { .. } => "took-over",
             Event::Waiting { .. } => "waiting",
+            Event::Calling { .. } => "calling",
+            Event::HandedOver { .. } => "handed-over",
             Event::Warned { .. } => "warning",
         }
     }
@@ -185,7 +196,9 @@ impl ui::Event for Event {
             | Event::Aborted { .. }
             | Event::Drained { .. }
             | Event::TookOver { .. }
-            | Event::Waiting { .. } => Level::Info,
+            | Event::Waiting { .. }
+            | Event::Calling { .. }
+            | Event::HandedOver { .. } => Level::Info,
         }
     }
 
@@ -242,6 +255,8 @@ impl ui::Event for Event {
             }
             Event::TookOver { holder, epoch } => format!("took over from {holder} (epoch {epoch})"),
             Event::Waiting { holder } => format!("{holder} drives; waiting"),
+            Event::Calling { image } => format!("starting a driver in the cluster: {image}"),
+            Event::HandedOver { holder, job } => format!("handed over to {holder} (Job {job})"),
             Event::Warned { message } => format!("{} {message}", paint.yellow("warning:")),
         })
     }

@@ -50,11 +50,19 @@ pub struct Process<'a> {
     started: Instant,
     holder: String,
     live: Mutex<Option<Live>>,
+    /// Waits at pauses although nobody watches: whoever promotes does it from elsewhere.
+    patient: bool,
 }
 
 impl<'a> Process<'a> {
     pub fn new(ctx: &'a Ctx) -> Self {
-        Process { ctx, started: Instant::now(), holder: holder(ctx), live: Mutex::new(ctx.ui.live()) }
+        let live = Mutex::new(ctx.ui.live());
+        Process { ctx, started: Instant::now(), holder: holder(ctx), live, patient: false }
+    }
+
+    /// Of a driver in the cluster.
+    pub fn patient(ctx: &'a Ctx) -> Self {
+        Process { patient: true, ..Process::new(ctx) }
     }
 
     /// Leaves the last picture on the screen.
@@ -88,7 +96,7 @@ impl Host for Process<'_> {
         gone(holder)
     }
     fn attended(&self) -> bool {
-        self.ctx.ui.options.interactive
+        self.patient || self.ctx.ui.options.interactive
     }
     fn emit(&self, event: &Event) {
         // The live view tells the story itself; what must outlast it is still printed above it.

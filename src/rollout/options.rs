@@ -64,6 +64,10 @@ pub struct Options {
     pub lock_wait: std::time::Duration,
     /// What git had checked out where the new version was built.
     pub commit: Option<String>,
+    /// A driver in the cluster that takes the rollout over.
+    pub detach: Option<crate::platform::StandIn>,
+    /// A protected environment, and nobody said that somebody stays: long rollouts are refused.
+    pub guarded: bool,
 }
 
 impl Options {
@@ -99,7 +103,16 @@ impl Options {
             proceed: args.proceed,
             lock_wait: duration("lock-wait", args.lock_wait.as_deref())?.unwrap_or_default(),
             commit: None,
+            detach: None,
+            guarded: !args.attended && !args.handoff.detach,
         })
+    }
+}
+
+impl Options {
+    /// The time that `--FLAG` gives.
+    pub fn time(flag: &'static str, text: Option<&str>) -> anyhow::Result<Option<std::time::Duration>> {
+        duration(flag, text)
     }
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::analysis::Judging;
 use super::replicas::{self, Bounds, Counts};
-use super::{Abilities, Affinity, Match, Mirror, Routing, Slot, Spec, Step, Sticky};
+use super::{Abilities, Affinity, Match, Mirror, Routing, Slot, Spec, Step, Sticky, Wait};
 use crate::error::Failure;
 use crate::service::{Amount, Strategy};
 
@@ -253,6 +253,21 @@ impl Plan {
         Bounds::new(replicas, self.surge.ceil(replicas), self.unavailable.floor(replicas))
     }
 
+    /// Why nobody should have to stay for it: minutes of waiting with users on the candidate.
+    pub fn long(&self) -> Option<String> {
+        const LONG: u64 = 600;
+        let over = self.steps.iter().find(|step| match step {
+            Step::Pause(Wait::Seconds(seconds)) => *seconds > LONG,
+            Step::Analyze { seconds, .. } => seconds.is_some_and(|s| s > LONG),
+            _ => false,
+        });
+        match (self.strategy, over) {
+            (Strategy::Ab, _) if !self.steps.is_empty() => Some("an A/B test runs for hours".into()),
+            (_, Some(step)) => Some(format!("a step takes over ten minutes ({})", step.label())),
+            _ => None,
+        }
+    }
+
     /// The shape at step `cursor`, for a service of `replicas` pods.
     pub fn shape(&self, cursor: usize, replicas: u32) -> Shape {
         let mut shape = Shape {
@@ -435,6 +450,16 @@ mod tests {
         assert!(made.genuine());
         made.steps.remove(0);
         assert!(!made.genuine());
+    }
+
+    #[test]
+    fn what_is_long_is_told() {
+        let of = |rollout: &str, facts: Facts| plan(&spec(3, rollout), &facts).unwrap().long();
+        assert_eq!(of("{strategy: canary, steps: [{weight: 10}, {pause: 10m}]}", ROUTER), None);
+        assert_eq!(of("{strategy: canary, steps: [{weight: 10}, {pause: {}}]}", ROUTER), None);
+        assert!(of("{strategy: canary, steps: [{weight: 10}, {pause: 601s}]}", ROUTER).is_some());
+        // The first deploy has no steps.
+        assert_eq!(of("{strategy: canary, steps: [{weight: 10}, {pause: 1h}]}", Facts::default()), None);
     }
 
     #[test]

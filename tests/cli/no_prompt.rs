@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "rollout report",
     "rollout restart",
     "rollout attach",
+    "rollout rbac",
     "status",
     "logs",
     "scale 3",

@@ -6,6 +6,7 @@ mod budget;
 mod build;
 mod deploy;
 mod failures;
+mod handoff;
 mod harness;
 mod kubernetes;
 mod load;

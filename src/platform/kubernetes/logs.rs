@@ -31,7 +31,10 @@ const RESUME: Duration = Duration::from_millis(500);
 type Sender = mpsc::Sender<LogLine>;
 
 pub async fn logs(cluster: &Cluster, service: &str, query: &LogQuery, lines: Sender) -> anyhow::Result<()> {
-    let mut selector = format!("{}={service}", names::NAME);
+    let mut selector = match query.driver {
+        true => crate::manifest::driver::selector(service),
+        false => format!("{}={service}", names::NAME),
+    };
     if let Some(slot) = query.slot {
         selector += &format!(",{}={slot}", names::SLOT);
     }
@@ -54,6 +57,14 @@ async fn once(
     let mut pods = pods.map_err(|e| cluster.explain(e, &format!("pods of {service}")))?.items;
     pods.truncate(query.sample.unwrap_or(usize::MAX));
     if pods.is_empty() {
+        if query.driver {
+            return Err(Failure::failed(
+                "no-driver",
+                format!("no driver of {service} is, or was lately, in the cluster ({})", cluster.place()),
+            )
+            .hint("`msctl rollout status` says who drives")
+            .into());
+        }
         return Err(Failure::failed("not-deployed", format!("{service} has no pods ({})", cluster.place()))
             .hint("msctl status shows what is deployed")
             .into());

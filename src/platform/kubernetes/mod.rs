@@ -16,6 +16,7 @@ pub mod release;
 mod restart;
 mod router;
 mod session;
+mod standin;
 mod state;
 mod store;
 mod story;
@@ -36,10 +37,11 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, Stored,
-    Template,
+    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, StandIn,
+    Stored, Template,
 };
 use crate::context::Ctx;
+use crate::manifest::driver::{self, Driver};
 use crate::manifest::names;
 use crate::rollout::{Effect, Observation, Slot};
 use crate::service::Service;
@@ -73,6 +75,16 @@ pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Resu
 impl Kubernetes {
     fn name(&self) -> &str {
         &self.service.service
+    }
+
+    fn driver<'a>(&'a self, service: &'a Service, wanted: &'a StandIn) -> Driver<'a> {
+        Driver {
+            service,
+            namespace: &self.cluster.namespace,
+            image: &wanted.image,
+            arguments: &wanted.arguments,
+            ports: &wanted.ports,
+        }
     }
 
     /// What splits the traffic; looked for once, and only when the service is exposed.
@@ -181,7 +193,14 @@ impl Platform for Kubernetes {
     }
 
     async fn delete(&self) -> anyhow::Result<Vec<Change>> {
-        release::delete(&self.site().await?).await
+        let mut changes = release::delete(&self.site().await?).await?;
+        let removed = standin::remove(&self.cluster, self.name()).await?;
+        changes.extend(removed.into_iter().map(|object| Change {
+            object,
+            action: super::Action::Delete,
+            diff: String::new(),
+        }));
+        Ok(changes)
     }
 
     async fn load(&self) -> Result<Option<Stored>> {
@@ -277,6 +296,27 @@ impl Platform for Kubernetes {
 
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()> {
         execute::execute(self, effect, epoch).await
+    }
+
+    fn stand_in_objects(&self, wanted: &StandIn) -> Result<Vec<serde_json::Value>> {
+        Ok(driver::access(&self.driver(&self.service, wanted)))
+    }
+
+    async fn may_stand_in(&self, wanted: &StandIn) -> anyhow::Result<()> {
+        standin::may(&self.cluster, &self.driver(&self.service, wanted)).await
+    }
+
+    async fn stand_in(&self, wanted: &StandIn, revision: u32, epoch: u64) -> anyhow::Result<String> {
+        let mut service = self.service.clone();
+        // What this machine found, the driver need not be allowed to look for.
+        if let Some(router) = self.router().await? {
+            service.traffic.gateway = Some(format!("{}/{}", router.gateway.namespace, router.gateway.name));
+        }
+        standin::start(&self.cluster, &self.driver(&service, wanted), revision, epoch).await
+    }
+
+    async fn dismiss(&self, name: &str, epoch: u64) -> Result<Option<String>> {
+        standin::stop(&self.cluster, name, epoch).await
     }
 
     fn namespace(&self) -> String {
