@@ -176,6 +176,37 @@ pub struct Answer {
     pub said: Result<(u16, String), String>,
 }
 
+/// A metric's Job: its success is the measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRun {
+    /// One a revision and phase.
+    pub name: String,
+    pub metric: String,
+    /// Tells one measurement from the next of the same metric.
+    pub measurement: String,
+    /// The candidate's.
+    pub slot: Slot,
+    pub revision: u32,
+    pub image: String,
+    pub command: Vec<String>,
+    pub start_deadline: std::time::Duration,
+    pub timeout: std::time::Duration,
+}
+
+/// How a Job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEnd {
+    Succeeded,
+    Failed {
+        message: String,
+        log: Vec<String>,
+    },
+    /// No container ran in time: it has said nothing.
+    NotStarted {
+        message: String,
+    },
+}
+
 /// So many pods of a slot are asked at most, and so many at a time.
 pub const ASKED: usize = 20;
 pub const AT_A_TIME: usize = 16;
@@ -283,6 +314,18 @@ pub trait Platform: Send + Sync {
     /// For queries; empty where there is no such thing.
     fn namespace(&self) -> String {
         String::new()
+    }
+    /// Whether Jobs can be run here.
+    fn has_jobs(&self) -> bool {
+        false
+    }
+    /// Runs a Job to its end, or waits for the end of the one that is there; it is left for [`Platform::sweep_jobs`].
+    async fn job(&self, run: &JobRun, _epoch: u64) -> Result<JobEnd> {
+        Err(Error::Other(anyhow::anyhow!("{} cannot run in {}", run.name, self.place())))
+    }
+    /// Deletes the Jobs of the service's metrics, but for those named.
+    async fn sweep_jobs(&self, _keep: &[String], _epoch: u64) -> Result<()> {
+        Ok(())
     }
     /// Whether `get` is allowed to whoever runs this; asked before a rollout is judged by it.
     async fn may_ask(&self) -> Result<bool> {

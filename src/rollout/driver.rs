@@ -317,7 +317,7 @@ impl<'a> Driver<'a> {
             revision: rollout.revision,
             live_revision: self.state.live.map_or(0, |l| l.revision),
         };
-        self.gatherer.want(asks, &rollout.plan.judging.source, target, self.seen.time);
+        self.gatherer.want(asks, &rollout.plan.judging, target, self.state.epoch, self.seen.time);
     }
 
     /// What is to be kept of this turn, and a complaint where it could not be.
@@ -400,6 +400,7 @@ impl<'a> Driver<'a> {
 
     /// Gives the Lease up; a failure to do so costs the next driver its expiry, nothing else.
     pub async fn release(&mut self) {
+        self.gatherer.leave().await;
         if self.lease.is_some() && self.lost.is_none() {
             self.keeper.settle(self.host, SETTLE).await;
         }

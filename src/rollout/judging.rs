@@ -59,9 +59,10 @@ impl Turn<'_> {
     fn refuse_by(&mut self, rollout: &Rollout, reason: &str, about: String, track: &Track) -> bool {
         let samples = track.last.as_ref().map(|s| s.candidate.samples).filter(|n| *n > 0);
         let samples = samples.map(|n| format!(", {n} requests")).unwrap_or_default();
+        let log = track.last.as_ref().map(|s| s.log.clone()).unwrap_or_default();
         let slot = self.idle();
         let message = format!("metric {about} ({slot}, revision {}{samples})", rollout.revision);
-        let cause = Cause { reason: reason.into(), message, at: self.now, pod: None, log: Vec::new() };
+        let cause = Cause { reason: reason.into(), message, at: self.now, pod: None, log };
         self.asks.clear();
         self.refuse(rollout, cause)
     }
@@ -219,6 +220,7 @@ impl Turn<'_> {
             self.asks.push(Ask {
                 metric: metric.clone(),
                 inline,
+                phase: if inline { format!("step-{}", cursor + 1) } else { "background".into() },
                 window: track.window,
                 due: track.due,
                 ripe,

@@ -117,12 +117,29 @@ pub struct WebSpec {
 }
 
 /// A Job in the service's namespace; its success is the measurement.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct JobSpec {
     pub image: String,
+    /// Knows `$(MSCTL_URL)`, the candidate's address, `$(MSCTL_LIVE_URL)`, `$(MSCTL_SLOT)`, `$(MSCTL_REVISION)` and
+    /// `$(MSCTL_SERVICE)`, which are variables of its environment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// A Job that has not started by then is inconclusive.
+    pub start_deadline: Duration,
+    /// A Job that has not ended by then has failed.
+    pub timeout: Duration,
+}
+
+impl Default for JobSpec {
+    fn default() -> Self {
+        JobSpec {
+            image: String::new(),
+            command: Vec::new(),
+            start_deadline: Duration::secs(60),
+            timeout: Duration::secs(600),
+        }
+    }
 }
 
 /// Requests of our own to the candidate, before anyone else's.

@@ -8,6 +8,7 @@ mod deploy;
 mod failures;
 mod handoff;
 mod harness;
+mod judged;
 mod kubernetes;
 mod load;
 mod main_job;

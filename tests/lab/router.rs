@@ -1,5 +1,6 @@
 //! Tests that need Traefik or Prometheus: `tests/run router`. First, that the two do what the others take for granted.
 
+mod judged;
 mod routes;
 mod strategies;
 

@@ -28,7 +28,7 @@ pub fn api(cluster: &Cluster, api_version: &str, kind: &str, plural: &str) -> Ap
 pub type Terms = (&'static str, &'static str, &'static str);
 
 /// What msctl makes.
-const KINDS: [Terms; 9] = [
+const KINDS: [Terms; 10] = [
     ("apps/v1", "Deployment", "deployments"),
     ("v1", "Service", "services"),
     ("v1", "ConfigMap", "configmaps"),
@@ -38,6 +38,7 @@ const KINDS: [Terms; 9] = [
     ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    JOB,
 ];
 
 const JOB: Terms = ("batch/v1", "Job", "jobs");

@@ -8,6 +8,7 @@ pub mod config;
 mod exec;
 mod execute;
 mod fence;
+mod jobs;
 mod lease;
 mod logs;
 mod observe;
@@ -37,8 +38,8 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Answer, Capabilities, Change, Demand, Lease, LogLine, LogQuery, Platform, Release, Result, StandIn,
-    Stored, Template,
+    Answer, Capabilities, Change, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery, Platform, Release,
+    Result, StandIn, Stored, Template,
 };
 use crate::context::Ctx;
 use crate::manifest::driver::{self, Driver};
@@ -321,6 +322,18 @@ impl Platform for Kubernetes {
 
     fn namespace(&self) -> String {
         self.cluster.namespace.clone()
+    }
+
+    fn has_jobs(&self) -> bool {
+        true
+    }
+
+    async fn job(&self, run: &JobRun, epoch: u64) -> Result<JobEnd> {
+        jobs::run(&self.cluster, self.name(), run, epoch).await
+    }
+
+    async fn sweep_jobs(&self, keep: &[String], epoch: u64) -> Result<()> {
+        jobs::sweep(&self.cluster, self.name(), keep, epoch).await
     }
 
     async fn may_ask(&self) -> Result<bool> {

@@ -28,6 +28,13 @@ pub async fn check(
         .hint("allow it: a Role with apiGroups [\"\"], resources [pods/proxy], verbs [get]")
         .into());
     }
+    let job = judging.metrics.iter().find(|m| matches!(m.measure, Measure::Job { .. }));
+    if let Some(metric) = job.filter(|_| !platform.has_jobs()) {
+        let why = "a Job needs a cluster, and this is the local platform";
+        return Err(Failure::usage("analysis", format!("{}.job: {}: {why}", metric.place, metric.name))
+            .hint("judge by `smoke` or `web` here: `environments.local.rollout` may differ from the others'")
+            .into());
+    }
     let mut warnings = Vec::new();
     if let Some(metric) = scraped {
         warnings.extend(scrape(judging, metric, platform, target).await?);

@@ -28,6 +28,9 @@ pub struct Sighting {
     /// Why there is nothing to read, or what was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Last lines of what failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +73,15 @@ fn verdict(metric: &Metric, seen: &Sighting) -> Verdict {
             Some(Shift::High) => Verdict::Fail("it is slower than the live slot, beyond chance".into()),
             Some(Shift::Same | Shift::Low) => Verdict::Pass,
             Some(Shift::NoData) | None => nothing(metric.no_data, "too few requests to compare"),
+        };
+    }
+    if let Measure::Job { .. } = metric.measure {
+        let why = seen.note.clone().unwrap_or_else(|| "the Job said nothing".into());
+        return match seen.candidate.value {
+            Some(0.0) => Verdict::Pass,
+            Some(_) => Verdict::Fail(why),
+            // Whatever is said of missing data: what never ran has not passed.
+            None => Verdict::Inconclusive(why),
         };
     }
     if let Some(wanted) = &metric.equals {
@@ -177,6 +189,18 @@ mod tests {
         let lenient = Metric { no_data: NoData::Pass, ..errors };
         assert!(matches!(find(&lenient, &rate(0, 20), false), Finding::NotYet(_)), "a policy is no hurry");
         assert_eq!(find(&lenient, &rate(0, 20), true), Finding::Said(Verdict::Pass));
+    }
+
+    #[test]
+    fn a_job_that_never_ran_has_not_passed() {
+        let job = Measure::Job { image: "e2e".into(), command: Vec::new(), start_deadline: 60, timeout: 600 };
+        let job = Metric { no_data: NoData::Pass, ..metric(job, "0") };
+        let said = |value: Option<f64>| {
+            find(&job, &Sighting { candidate: Reading { value, samples: 0 }, ..Sighting::default() }, true)
+        };
+        assert_eq!(said(Some(0.0)), Finding::Said(Verdict::Pass));
+        assert!(matches!(said(Some(1.0)), Finding::Said(Verdict::Fail(_))));
+        assert!(matches!(said(None), Finding::Said(Verdict::Inconclusive(_))));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::series::{Counts, Ledger, between, read};
-use super::{Ask, Measure, Measured, Metric, Reading, Shift, Sighting, Source, compare, remote};
+use super::{Ask, Judging, Measure, Measured, Metric, Reading, Shift, Sighting, Source, compare, remote};
 use crate::image::http::Client;
-use crate::platform::{Answer, Platform};
+use crate::platform::{Answer, JobEnd, JobRun, Platform};
 use crate::rollout::Slot;
 use crate::rollout::host::Host;
 
@@ -22,6 +23,9 @@ const SPREAD: usize = 200;
 /// The smallest relative change of the median that it calls a change.
 const EFFECT: f64 = 0.1;
 const SLOWEST: Duration = Duration::from_secs(60);
+const LEAVING: Duration = Duration::from_secs(5);
+/// Names of Jobs are label values of their pods.
+const LONGEST: usize = 63;
 
 /// Whom the measurements are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,7 @@ type Scraped = Result<Vec<Answer>, String>;
 enum Done {
     Scraped { at: Timestamp, target: Target, candidate: Scraped, live: Scraped },
     Measured(Box<Measured>),
+    Swept,
 }
 
 /// Totals of both slots at one moment, and the pods that answered.
@@ -64,6 +69,9 @@ pub struct Gatherer<'a> {
     /// Totals at the beginning of each open window.
     opened: BTreeMap<Timestamp, Totals>,
     done: Vec<Measured>,
+    /// Jobs that are wanted; None: not known yet what an earlier driver left.
+    jobs: Option<Vec<String>>,
+    sweeping: u32,
 }
 
 impl<'a> Gatherer<'a> {
@@ -81,11 +89,15 @@ impl<'a> Gatherer<'a> {
             ledgers: BTreeMap::new(),
             opened: BTreeMap::new(),
             done: Vec::new(),
+            jobs: None,
+            sweeping: 0,
         }
     }
 
-    /// Starts what is asked for and not under way.
-    pub fn want(&mut self, asks: Vec<Ask>, source: &Source, target: Target, now: Timestamp) {
+    /// Starts what is asked for and not under way, as the driver of `epoch`; ends what no longer is.
+    pub fn want(&mut self, asks: Vec<Ask>, judging: &Judging, target: Target, epoch: u64, now: Timestamp) {
+        let source = &judging.source;
+        self.sweep(&asks, judging, &target, epoch);
         if self.target.as_ref() != Some(&target) {
             self.ledgers.clear();
             self.opened.clear();
@@ -102,6 +114,7 @@ impl<'a> Gatherer<'a> {
                     self.client.clone(),
                     ask.clone(),
                     target.clone(),
+                    epoch,
                     now,
                 ));
             }
@@ -117,11 +130,46 @@ impl<'a> Gatherer<'a> {
         self.asks = asks;
     }
 
+    /// Jobs that are asked for no more go.
+    fn sweep(&mut self, asks: &[Ask], judging: &Judging, target: &Target, epoch: u64) {
+        if !judging.metrics.iter().any(|m| matches!(m.measure, Measure::Job { .. })) {
+            return;
+        }
+        let jobs = asks.iter().filter(|a| matches!(a.metric.measure, Measure::Job { .. }));
+        let wanted: Vec<String> = jobs.map(|a| job_name(a, target)).collect();
+        let gone = |before: &Vec<String>| before.iter().any(|name| !wanted.contains(name));
+        if self.jobs.as_ref().is_none_or(gone) {
+            let (platform, keep) = (self.platform, wanted.clone());
+            self.sweeping += 1;
+            self.running.push(Box::pin(async move {
+                // What is left behind goes by its own deadline.
+                let _ = platform.sweep_jobs(&keep, epoch).await;
+                Done::Swept
+            }));
+        }
+        self.jobs = Some(wanted);
+    }
+
+    /// Before the driver leaves: what is being tidied up is done.
+    pub async fn leave(&mut self) {
+        let tidy = async {
+            while self.sweeping > 0 {
+                match self.running.next().await {
+                    Some(Done::Swept) => self.sweeping -= 1,
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LEAVING, tidy).await;
+    }
+
     /// Returns when a measurement is there; never while none is under way.
     pub async fn finished(&mut self) {
         while self.done.is_empty() {
             match self.running.next().await {
                 Some(Done::Measured(measured)) => self.done.push(*measured),
+                Some(Done::Swept) => self.sweeping -= 1,
                 Some(Done::Scraped { at, target, candidate, live }) => {
                     self.scraping = false;
                     if self.target.as_ref() == Some(&target) {
@@ -287,9 +335,14 @@ fn alone<'a>(
     client: Option<Arc<Client>>,
     ask: Ask,
     target: Target,
+    epoch: u64,
     now: Timestamp,
 ) -> BoxFuture<'a, Done> {
     Box::pin(async move {
+        if let Measure::Job { .. } = ask.metric.measure {
+            let seen = job(platform, &ask, &target, epoch).await;
+            return Done::Measured(Box::new(measured(&ask, now, seen)));
+        }
         let variable = |name: &str| host.variable(name);
         let work = async {
             let client = client.as_deref().ok_or("nothing outside can be asked from here");
@@ -301,9 +354,11 @@ fn alone<'a>(
                     remote::web(client?, url, headers, json.as_deref(), &target, &variable).await
                 }
                 Measure::Smoke { path, requests } => smoke(platform, target.candidate, path, *requests).await,
-                Measure::ErrorRate | Measure::Latency(_) | Measure::Distribution | Measure::Restarts => {
-                    Err("this is read from the pods".to_owned())
-                }
+                Measure::ErrorRate
+                | Measure::Latency(_)
+                | Measure::Distribution
+                | Measure::Restarts
+                | Measure::Job { .. } => Err("this is read from the pods".to_owned()),
             }
         };
         let seen = match tokio::time::timeout(SLOWEST, work).await {
@@ -312,6 +367,50 @@ fn alone<'a>(
         };
         Done::Measured(Box::new(measured(&ask, now, seen)))
     })
+}
+
+/// `orders-r2-e2e-step-3`; what is too long ends in a hash.
+fn job_name(ask: &Ask, target: &Target) -> String {
+    let metric: String = ask.metric.name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let metric = metric.to_ascii_lowercase();
+    let name = format!("{}-r{}-{}-{}", target.service, target.revision, metric.trim_matches('-'), ask.phase);
+    if name.len() <= LONGEST && metric == ask.metric.name {
+        return name;
+    }
+    let hash = hex::encode(&Sha256::digest(format!("{name}/{}", ask.metric.name).as_bytes())[..5]);
+    let short: String = name.chars().take(LONGEST - 1 - hash.len()).collect();
+    format!("{}-{hash}", short.trim_end_matches('-'))
+}
+
+async fn job(platform: &dyn Platform, ask: &Ask, target: &Target, epoch: u64) -> Result<Sighting, String> {
+    let Measure::Job { image, command, start_deadline, timeout } = &ask.metric.measure else {
+        return Err("it is no Job".into());
+    };
+    let run = JobRun {
+        name: job_name(ask, target),
+        metric: label(&ask.metric.name),
+        measurement: format!("{}/{}", ask.window, ask.due),
+        slot: target.candidate,
+        revision: target.revision,
+        image: image.clone(),
+        command: command.clone(),
+        start_deadline: Duration::from_secs(*start_deadline),
+        timeout: Duration::from_secs(*timeout),
+    };
+    let (value, note, log) = match platform.job(&run, epoch).await.map_err(|e| e.to_string())? {
+        JobEnd::Succeeded => (Some(0.0), None, Vec::new()),
+        JobEnd::Failed { message, log } => (Some(1.0), Some(format!("Job {}: {message}", run.name)), log),
+        JobEnd::NotStarted { message } => (None, Some(message), Vec::new()),
+    };
+    let log = log.iter().rev().take(10).rev().map(|line| line.chars().take(300).collect()).collect();
+    Ok(Sighting { candidate: Reading { value, samples: 0 }, note, log, ..Sighting::default() })
+}
+
+/// A metric's name as a label's value.
+fn label(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let text: String = name.chars().take(LONGEST).map(fits).collect();
+    text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
 
 /// Requests of our own, one to each pod at a time. The value is the share that failed.

@@ -90,6 +90,14 @@ pub enum Measure {
         path: String,
         requests: u32,
     },
+    #[serde(rename_all = "camelCase")]
+    Job {
+        image: String,
+        command: Vec<String>,
+        /// Seconds; as is the following.
+        start_deadline: u64,
+        timeout: u64,
+    },
 }
 
 impl Measure {
@@ -198,7 +206,9 @@ fn metric(service: &Service, spec: &MetricSpec) -> Result<Metric, Wrong> {
     let measure = measure(spec)?;
     let max = match measure {
         // Their value is what failed.
-        Measure::Restarts | Measure::Smoke { .. } | Measure::Web { json: None, .. } if spec.max.is_none() => {
+        Measure::Restarts | Measure::Smoke { .. } | Measure::Job { .. } | Measure::Web { json: None, .. }
+            if spec.max.is_none() =>
+        {
             Some(Bound::Value(0.0))
         }
         _ => bound("max", &spec.max)?,
@@ -217,7 +227,7 @@ fn metric(service: &Service, spec: &MetricSpec) -> Result<Metric, Wrong> {
         Measure::ErrorRate | Measure::Distribution => 1,
         _ => 0,
     };
-    let once = matches!(measure, Measure::Web { .. } | Measure::Smoke { .. });
+    let once = matches!(measure, Measure::Web { .. } | Measure::Smoke { .. } | Measure::Job { .. });
     let interval = spec.interval.or(Some(analysis.interval).filter(|_| !once));
     let bounds = Bounds {
         max,
@@ -272,8 +282,15 @@ fn measure(spec: &MetricSpec) -> Result<Measure, Wrong> {
     if let Some(smoke) = &spec.smoke {
         return Ok(Measure::Smoke { path: smoke.path.clone(), requests: smoke.requests });
     }
-    // A gate that is silently left out would be worse than none.
-    Err(("job", "jobs are not part of this build; run it in CI, or judge by web or smoke".into()))
+    match &spec.job {
+        Some(job) => Ok(Measure::Job {
+            image: job.image.clone(),
+            command: job.command.clone(),
+            start_deadline: job.start_deadline.0.as_secs().max(1),
+            timeout: job.timeout.0.as_secs().max(1),
+        }),
+        None => Err(("", "names no source".into())),
+    }
 }
 
 #[cfg(test)]

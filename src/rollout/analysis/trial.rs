@@ -61,6 +61,8 @@ pub struct Track {
 pub struct Ask {
     pub metric: Metric,
     pub inline: bool,
+    /// `step-2`, or `background`.
+    pub phase: String,
     pub window: Timestamp,
     pub due: Timestamp,
     /// Its time has come; until then its window only has to be opened.

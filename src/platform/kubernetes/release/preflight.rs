@@ -162,6 +162,9 @@ fn needed(release: &Release) -> Vec<(&'static str, &'static str, &'static [&'sta
     if manifest::stores_secrets(&release.service) {
         kinds.push(Kind::Secret);
     }
+    if release.service.rollout.analysis.metrics.iter().any(|m| m.job.is_some()) {
+        needed.push(("batch", "jobs", &["list", "watch", "get", "create", "patch", "delete"]));
+    }
     needed.extend(kinds.into_iter().map(|k| (k.group(), k.plural(), WRITE)));
     needed
 }
