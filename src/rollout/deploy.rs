@@ -314,11 +314,13 @@ pub(super) async fn rolled(
     if let Some(called) = called {
         return super::handover::over(driver, &called, changes, started).await;
     }
+    // Nothing new to roll out: how the last rollout ended is not how this deploy ends.
+    let settles = driver.state.under_way().is_none();
+    let deadline = Duration::from_secs(job.spec.deadline);
     let goal = Goal {
-        // Nothing new to roll out: how the last rollout ended is not how this deploy ends.
-        mode: if driver.state.under_way().is_some() { Mode::Drive(options.until) } else { Mode::Settle },
-        timeout: options.timeout,
-        patience: options.timeout.unwrap_or(Duration::from_secs(job.spec.deadline)),
+        mode: if settles { Mode::Settle } else { Mode::Drive(options.until) },
+        timeout: options.timeout.or(settles.then_some(deadline)),
+        patience: options.timeout.unwrap_or(deadline),
     };
     drive(driver, &goal, changes, started).await
 }

@@ -163,6 +163,11 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// How long pods may take to come, by the last plan.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.state.rollout.as_ref().map_or(600, |r| r.plan.deadline))
+    }
+
     /// Whether a document is stored.
     pub fn stored(&self) -> bool {
         self.version.is_some()
@@ -195,7 +200,7 @@ impl<'a> Driver<'a> {
         let started = self.host.elapsed();
         loop {
             if goal.timeout.is_some_and(|t| self.host.elapsed().saturating_sub(started) >= t) {
-                let error = tell::timed_out(self, goal.timeout.unwrap_or_default());
+                let error = tell::timed_out(self, goal);
                 self.release().await;
                 return Err(error);
             }

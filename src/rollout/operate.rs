@@ -115,7 +115,8 @@ pub(super) async fn ask(
         Verb::Scale(_) => Mode::Settle,
         Verb::Promote { .. } | Verb::Resume | Verb::Retry => Mode::Drive(Until::Healthy),
     };
-    let outcome = deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await?;
+    let goal = Goal { timeout: (mode == Mode::Settle).then(|| driver.deadline()), ..Goal::new(mode) };
+    let outcome = deploy::drive(driver, &goal, Vec::new(), started).await?;
     Ok(match (mode, outcome.status.clone()) {
         (Mode::Settle, Some(status)) => Obeyed::Said(message, status),
         _ => Obeyed::Driven(outcome),

@@ -163,6 +163,17 @@ fn scenario_2_scaled_while_paused() {
 }
 
 #[test]
+fn pods_that_never_come_are_not_waited_for_without_end() {
+    let bench = Bench::new(false, 1, "{strategy: rolling, progressDeadline: 90s}");
+    first(&bench);
+    bench.behave(1, Behaviour::NeverReady);
+    let error = bench.ask(Verb::Scale(3)).err().expect("two pods never come");
+    assert_eq!(error::failure(&error).map(|f| f.kind), Some(error::Kind::Timeout), "{error:#}");
+    assert!(error.to_string().contains("after 1m30s not all the pods asked for are there"), "{error:#}");
+    assert_eq!(lock(&bench.world).desired(Slot::Blue), 3, "the number stays asked for");
+}
+
+#[test]
 fn scenario_4_good_bad_bad() {
     let bench = Bench::new(false, 4, "{strategy: canary, surge: 1, abortDelay: 1h, steps: [{weight: 25}]}");
     first(&bench);

@@ -1,8 +1,6 @@
 //! Puts the driver's errors and the world's changes into words.
 
-use std::time::Duration;
-
-use super::driver::Driver;
+use super::driver::{Driver, Goal, Mode};
 use super::state::{Stage, State};
 use super::{Event, Observation};
 use crate::error::{Failure, Kind};
@@ -170,7 +168,7 @@ pub fn interrupted(driver: &Driver<'_>) -> anyhow::Error {
     .into()
 }
 
-pub fn timed_out(driver: &Driver<'_>, timeout: Duration) -> anyhow::Error {
+pub fn timed_out(driver: &Driver<'_>, goal: &Goal) -> anyhow::Error {
     let status = driver.status();
     let problem = driver.seen.slots.values().flat_map(|s| &s.problems).next();
     let cause = match (problem, driver.state.rollout.as_ref().and_then(|r| r.cause.as_ref())) {
@@ -178,14 +176,18 @@ pub fn timed_out(driver: &Driver<'_>, timeout: Duration) -> anyhow::Error {
         (Some(problem), None) => format!("{}: {}: {}", problem.pod, problem.reason, problem.message),
         (None, None) => status.message.clone(),
     };
-    let timeout = crate::service::Duration(timeout);
-    Failure::new(
-        Kind::Timeout,
-        "timeout",
-        format!("--timeout {timeout} ran out while {} was {}: {cause}", driver.service, status.phase.name()),
-    )
-    .hint(half_done(driver))
-    .into()
+    let timeout = crate::service::Duration(goal.timeout.unwrap_or_default());
+    let (service, phase) = (driver.service, status.phase.name());
+    let (message, hint) = match goal.mode {
+        Mode::Settle => (
+            format!("{service}: after {timeout} not all the pods asked for are there: {cause}"),
+            "the number stays asked for; `msctl status` tells when they are there".to_owned(),
+        ),
+        Mode::Drive(_) | Mode::TakeBack | Mode::Once => {
+            (format!("--timeout {timeout} ran out while {service} was {phase}: {cause}"), half_done(driver))
+        }
+    };
+    Failure::new(Kind::Timeout, "timeout", message).hint(hint).into()
 }
 
 /// The stable reasons a cause may have, as a `Failure` keeps them.
