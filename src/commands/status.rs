@@ -63,7 +63,9 @@ impl ui::View for View {
                 }
                 (desired, _) => format!(", weight {desired} %"),
             };
-            text += &format!("  strategy   {strategy}{step}{weight}\n");
+            let measured =
+                status.weight.measured.map(|m| format!(" ({} % of {} requests)", m.percent, m.requests));
+            text += &format!("  strategy   {strategy}{step}{weight}{}\n", measured.unwrap_or_default());
         }
         let slots = &status.slots;
         for (role, slot) in

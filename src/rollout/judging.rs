@@ -27,6 +27,7 @@ impl Turn<'_> {
             self.cut(judging, &mut trial, shape);
             self.inline(rollout, &mut trial);
         }
+        self.check_split(rollout, shape, &mut trial, &measured);
         self.absorb(judging, &mut trial, &measured);
         self.count_restarts(judging, &mut trial);
         let verdict = bad(&trial, rollout.cursor);
@@ -74,6 +75,7 @@ impl Turn<'_> {
             return;
         }
         trial.share = Some(share);
+        trial.split = None;
         let now = self.now;
         let restarts = self.slot(self.idle()).restarts;
         trial.restarts.get_or_insert(restarts);

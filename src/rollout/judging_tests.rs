@@ -473,3 +473,26 @@ fn a_sequential_test_ends_its_step_early_either_way() {
     assert_eq!(quiet.held(), "inconclusive");
     assert!(quiet.rollout().held.as_ref().unwrap().message.contains("too few requests"));
 }
+
+/// The pods' own counters say whether the router deals as it was told: shown, told once where not, never a failure.
+#[test]
+fn the_share_is_checked_by_what_the_pods_counted() {
+    let dealt = |share: f64| -> Answer {
+        Box::new(move |ask, now| {
+            let all = now.duration_since(ask.window).as_secs_f64() * 20.0;
+            let live = rate(0, (all * (1.0 - share)) as u64).ok().map(|s| s.candidate);
+            Some(rate(0, (all * share) as u64).map(|seen| Sighting { live, ..seen }))
+        })
+    };
+    let weighted = canary("{weight: 25}, {pause: {}}", "", ERRORS);
+    let ab = format!("{{strategy: ab, ab: {{percent: 25}}, analysis: {{warmUp: 0s, metrics: [{ERRORS}]}}}}");
+    for (rollout, share, fits, warned) in
+        [(&weighted, 0.25, Some(true), 0), (&weighted, 0.05, Some(false), 1), (&ab, 0.05, None, 0)]
+    {
+        let mut world = World::new(rollout, dealt(share));
+        world.run(60);
+        assert_eq!(world.rollout().trial.split.map(|s| s.fits), fits, "{rollout} {share}");
+        let told = world.events.iter().filter(|e| matches!(e, Event::Warned { .. })).count();
+        assert_eq!((told, world.rollout().stage), (warned, Stage::Steps), "{rollout} {share}");
+    }
+}

@@ -66,11 +66,14 @@ pub struct StepStatus {
 }
 
 /// The candidate's share in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct WeightStatus {
     pub desired: u8,
-    /// None until observed.
+    /// What the router, or the pods, are set to; None until observed.
     pub actual: Option<u8>,
+    /// What the pods of both slots counted since the weight is this one, where an analysis reads their counters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<super::Split>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -139,7 +142,7 @@ fn absent(service: &str) -> Status {
         message: format!("{service} is not deployed here"),
         strategy: None,
         step: None,
-        weight: WeightStatus { desired: 0, actual: None },
+        weight: WeightStatus { desired: 0, actual: None, measured: None },
         slots: Slots { live: None, candidate: None, previous: None },
         analysis: Vec::new(),
         holder: None,
@@ -251,7 +254,8 @@ fn weight(state: &State, rollout: &Rollout, seen: &Observation) -> WeightStatus 
         _ => 0,
     };
     let actual = slot.and_then(|slot| seen.weight_of(slot));
-    WeightStatus { desired, actual }
+    let measured = rollout.trial.split.filter(|_| rollout.stage == Stage::Steps);
+    WeightStatus { desired, actual, measured }
 }
 
 fn slots(state: &State, rollout: &Rollout, seen: &Observation) -> Slots {

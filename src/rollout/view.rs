@@ -210,7 +210,7 @@ mod tests {
                 message: String::new(),
                 strategy: Some("canary".into()),
                 step: Some(StepStatus { index: 2, count: 3 }),
-                weight: WeightStatus { desired: 20, actual: Some(20) },
+                weight: WeightStatus { desired: 20, actual: Some(20), measured: None },
                 slots: Slots {
                     live: Some(slot(Slot::Blue, 1, 3, 3)),
                     candidate: Some(slot(Slot::Green, 2, candidates, 1)),

@@ -29,6 +29,9 @@ pub struct Trial {
     pub step: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// The share that the candidate was seen to get since the present share began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<crate::rollout::Split>,
     /// A person went on without a verdict, or skips all of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vouched: bool,
