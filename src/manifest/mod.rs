@@ -23,9 +23,9 @@ use crate::service::{SecretSource, Service};
 
 pub use config::Configuration;
 pub use hash::{canonical, checksum, keyed, sha256};
-pub use object::{Kind, inert, kind_of, name_of, rollout_fields, stamped};
+pub use object::{CANARY_WEIGHT, Kind, inert, kind_of, name_of, object, rollout_fields, stamped};
 pub use policy::usual_ports;
-pub use route::{Gateway, rules};
+pub use route::{Gateway, http_route};
 pub use slot::objects as slot_objects;
 pub use yaml::print as to_yaml;
 
@@ -52,18 +52,13 @@ pub fn template(input: &Input<'_>) -> Template {
 }
 
 /// Everything of a service that is not a slot, in the waves it is written in.
-/// `live` is the slot that a Service or route made anew points to.
-pub fn shared(input: &Input<'_>, gateway: Option<&Gateway>, live: Slot) -> [Vec<Value>; 3] {
+/// `live` is the slot that a Service made anew points to, `routes` are the router's objects.
+pub fn shared(input: &Input<'_>, routes: Vec<Value>, live: Slot) -> [Vec<Value>; 3] {
     let service = input.service;
     let mut first = vec![account::of(service)];
     first.extend(config::of(input).objects());
     let second = vec![service::public(service, live), policy::of(service)];
-    let third = gateway.zip(service.expose.as_ref());
-    [
-        first,
-        second,
-        third.map(|(gateway, expose)| route::of(service, expose, gateway, live)).into_iter().collect(),
-    ]
+    [first, second, routes]
 }
 
 /// What Kubernetes would not take, as the key of msctl.yaml and why.

@@ -19,10 +19,15 @@ pub enum Kind {
     Deployment,
     HorizontalPodAutoscaler,
     HttpRoute,
+    Ingress,
+    TraefikService,
+    IngressRoute,
+    VirtualService,
+    DestinationRule,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 14] = [
         Kind::ServiceAccount,
         Kind::ConfigMap,
         Kind::Secret,
@@ -32,10 +37,25 @@ impl Kind {
         Kind::Deployment,
         Kind::HorizontalPodAutoscaler,
         Kind::HttpRoute,
+        Kind::Ingress,
+        Kind::TraefikService,
+        Kind::IngressRoute,
+        Kind::VirtualService,
+        Kind::DestinationRule,
+    ];
+
+    /// What routers are told by. A cluster need not know any of them.
+    pub const ROUTES: [Kind; 6] = [
+        Kind::HttpRoute,
+        Kind::Ingress,
+        Kind::TraefikService,
+        Kind::IngressRoute,
+        Kind::VirtualService,
+        Kind::DestinationRule,
     ];
 
     /// API version, kind, plural.
-    fn terms(self) -> (&'static str, &'static str, &'static str) {
+    pub fn terms(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Kind::ServiceAccount => ("v1", "ServiceAccount", "serviceaccounts"),
             Kind::ConfigMap => ("v1", "ConfigMap", "configmaps"),
@@ -48,6 +68,11 @@ impl Kind {
                 ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
             }
             Kind::HttpRoute => ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+            Kind::Ingress => ("networking.k8s.io/v1", "Ingress", "ingresses"),
+            Kind::TraefikService => ("traefik.io/v1alpha1", "TraefikService", "traefikservices"),
+            Kind::IngressRoute => ("traefik.io/v1alpha1", "IngressRoute", "ingressroutes"),
+            Kind::VirtualService => ("networking.istio.io/v1", "VirtualService", "virtualservices"),
+            Kind::DestinationRule => ("networking.istio.io/v1", "DestinationRule", "destinationrules"),
         }
     }
     pub fn api_version(self) -> &'static str {
@@ -82,7 +107,7 @@ pub(super) fn labels(service: &str) -> BTreeMap<String, String> {
 }
 
 /// `kind`, `name` and the labels all objects have; `rest` adds members beside metadata.
-pub(super) fn object(kind: Kind, service: &Service, name: &str, rest: Value) -> Value {
+pub fn object(kind: Kind, service: &Service, name: &str, rest: Value) -> Value {
     let mut object = json!({
         "apiVersion": kind.api_version(),
         "kind": kind.name(),
@@ -94,6 +119,9 @@ pub(super) fn object(kind: Kind, service: &Service, name: &str, rest: Value) -> 
     object
 }
 
+/// On the Ingress of the slot that gets a share.
+pub const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
+
 /// Fields that only a rollout may change: set when the object is made, never applied again.
 pub fn rollout_fields(object: &Value) -> &'static [&'static [&'static str]] {
     match kind_of(object) {
@@ -102,6 +130,16 @@ pub fn rollout_fields(object: &Value) -> &'static [&'static [&'static str]] {
             &[&["spec", "selector"]]
         }
         Some(Kind::HttpRoute) => &[&["spec", "rules"]],
+        Some(Kind::Ingress) => match object["metadata"]["annotations"].get(CANARY_WEIGHT).is_some() {
+            true => &[&["spec", "rules"], &["metadata", "annotations", CANARY_WEIGHT]],
+            false => &[&["spec", "rules"]],
+        },
+        Some(Kind::TraefikService) => match object["spec"].get("mirroring").is_some() {
+            true => &[&["spec", "mirroring"]],
+            false => &[&["spec", "weighted"]],
+        },
+        Some(Kind::IngressRoute) => &[&["spec", "routes"]],
+        Some(Kind::VirtualService) => &[&["spec", "http"]],
         _ => &[],
     }
 }

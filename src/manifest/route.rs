@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::names;
 use super::object::{Kind, object};
-use crate::rollout::Slot;
 use crate::service::{Expose, Service};
 
 /// The Gateway that an HTTPRoute attaches to.
@@ -14,21 +12,11 @@ pub struct Gateway {
     pub name: String,
 }
 
-pub(super) fn of(service: &Service, expose: &Expose, gateway: &Gateway, live: Slot) -> Value {
+pub fn http_route(service: &Service, expose: &Expose, gateway: &Gateway, rules: Value) -> Value {
     let spec = json!({
         "parentRefs": [{"namespace": gateway.namespace, "name": gateway.name}],
         "hostnames": [expose.host],
-        "rules": rules(&service.service, &expose.path, live),
+        "rules": rules,
     });
     object(Kind::HttpRoute, service, &service.service, json!({"spec": spec}))
-}
-
-/// The rules of a first deploy. Only the live slot is named: some routers answer 500 for the share of a Service that is not there.
-pub fn rules(service: &str, path: &str, live: Slot) -> Value {
-    json!([{
-        "matches": [{"path": {"type": "PathPrefix", "value": path}}],
-        "backendRefs": [{
-            "name": names::slot(service, live), "port": names::SERVICE_PORT, "weight": 100,
-        }],
-    }])
 }

@@ -80,8 +80,10 @@ fn what_a_rollout_owns_is_never_applied() {
     let service = service("expose: {host: shop.example.com}");
     let none = BTreeMap::new();
     let gateway = Gateway { namespace: "edge".into(), name: "public".into() };
+    let expose = service.expose.as_ref().expect("is exposed");
+    let route = http_route(&service, expose, &gateway, serde_json::json!([]));
     let mut all: Vec<Value> =
-        shared(&input(&service, &none), Some(&gateway), Slot::Blue).into_iter().flatten().collect();
+        shared(&input(&service, &none), vec![route], Slot::Blue).into_iter().flatten().collect();
     all.extend(slot_objects(&template(&input(&service, &none)), Slot::Green, 1));
     let absent = |object: &Value, path: &str| inert(object).pointer(path).is_none();
     assert!(absent(&one(&all, Kind::Deployment), "/spec/replicas"));
@@ -130,7 +132,7 @@ fn configuration_is_named_by_content() {
     let name = |value: &str, key: &[u8]| {
         let secrets = BTreeMap::from([("TOKEN".to_owned(), value.to_owned())]);
         let input = Input { service: &service, image: IMAGE, secrets: &secrets, key };
-        let [first, ..] = shared(&input, None, Slot::Blue);
+        let [first, ..] = shared(&input, Vec::new(), Slot::Blue);
         let secret = one(&first, Kind::Secret);
         assert_eq!(
             (&secret["immutable"], &one(&first, Kind::ConfigMap)["immutable"]),
@@ -212,7 +214,7 @@ fn the_network_policy_denies_all_but_what_is_declared() {
     let none = BTreeMap::new();
     let policy = |text: &str| {
         let service = service(text);
-        one(&shared(&input(&service, &none), None, Slot::Blue).concat(), Kind::NetworkPolicy)
+        one(&shared(&input(&service, &none), Vec::new(), Slot::Blue).concat(), Kind::NetworkPolicy)
     };
     let (open, closed) = (policy(text), policy(""));
     let dns = Peer { ip: [10, 77, 0, 2], namespace: "kube-system", labels: &[("k8s-app", "kube-dns")] };

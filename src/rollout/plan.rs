@@ -196,10 +196,10 @@ fn able(plan: &Plan, spec: &Spec, facts: &Facts) -> Result<(), Failure> {
     let routing = |cursor: usize| plan.shape(cursor, spec.replicas).routing(Slot::Green, 2, Some(1));
     match (0..plan.steps.len()).find_map(|cursor| facts.can.lacks(&routing(cursor))) {
         None => Ok(()),
-        Some(what) => Err(Failure::usage("router", format!("the router cannot do {what}")).hint(
-            "docs/rollouts.md says which router can; name another with `traffic.router` or `traffic.gateway`, \
-             or leave that out",
-        )),
+        Some(lack) => Err(Failure::usage("router", format!("the router cannot do {}", lack.what)).hint(format!(
+            "who can: {}; name one with `traffic.router` or `traffic.gateway`, or leave that out (docs/routers.md)",
+            lack.who
+        ))),
     }
 }
 

@@ -149,6 +149,8 @@ pub struct Abilities {
     pub expressions: bool,
     /// One cookie by its value.
     pub cookies: bool,
+    /// One cookie whose value is `always`.
+    pub cookie_always: bool,
     pub methods: bool,
     pub paths: bool,
     /// More than one condition, together or as alternatives.
@@ -170,6 +172,7 @@ impl Abilities {
         headers: true,
         expressions: true,
         cookies: true,
+        cookie_always: true,
         methods: true,
         paths: true,
         several: true,
@@ -180,42 +183,76 @@ impl Abilities {
         cohorts: true,
     };
 
-    /// The first part of `routing` that a router with these abilities cannot do, as what it is.
-    pub fn lacks(&self, routing: &Routing) -> Option<&'static str> {
+    /// The first part of `routing` that a router with these abilities cannot do.
+    pub fn lacks(&self, routing: &Routing) -> Option<Lack> {
         let headers = || routing.matches.iter().flat_map(|m| &m.headers);
         let exact = |h: &HeaderMatch| matches!(h.value, MatchValue::Exact(_));
+        let always = |h: &HeaderMatch| self.cookie_always && h.value == MatchValue::Exact("always".into());
         let conditions =
             |m: &Match| m.headers.len() + usize::from(m.method.is_some()) + usize::from(m.path.is_some());
-        let methods = |m: &Mirror| !m.methods.is_empty();
+        let of_mirror = |asks: fn(&Mirror) -> bool| routing.mirror.as_ref().is_some_and(asks);
+        let cohort = routing.affinity.as_ref().map(|a| a.stable.is_some());
+        // Who knows that one value of a cookie has it beside the one header, as an alternative.
+        let more = routing.matches.iter().map(conditions).sum::<usize>() > 1;
+        let one_of_each = self.cookie_always
+            && routing.matches.iter().all(|m| conditions(m) == 1)
+            && headers().filter(|h| h.cookie).count() <= 1
+            && headers().filter(|h| !h.cookie).count() <= 1;
         let wanted = [
-            (self.headers, headers().any(|h| !h.cookie), "header matches"),
-            (
-                self.expressions,
-                headers().any(|h| !h.cookie && !exact(h)),
-                "header matches by prefix or regex",
-            ),
-            (self.cookies, headers().any(|h| h.cookie), "cookie matches"),
-            (self.methods, routing.matches.iter().any(|m| m.method.is_some()), "method matches"),
-            (self.paths, routing.matches.iter().any(|m| m.path.is_some()), "path matches"),
-            (self.several, routing.matches.iter().map(conditions).sum::<usize>() > 1, "more than one match"),
-            (self.mirror, routing.mirror.is_some(), "mirroring"),
-            (
-                self.mirror_percent,
-                routing.mirror.as_ref().is_some_and(|m| m.percent < 100),
-                "mirroring a percentage: it copies all or nothing",
-            ),
-            (
-                self.mirror_methods,
-                routing.mirror.as_ref().is_some_and(methods),
-                "mirroring by method: it copies requests that change something too",
-            ),
-            (self.affinity, routing.affinity.is_some(), "affinity by cookie"),
-            (
-                self.cohorts,
-                routing.affinity.as_ref().is_some_and(|a| a.stable.is_some()),
-                "a sticky percentage of the clients",
-            ),
+            (self.headers, headers().any(|h| !h.cookie), Lack::HEADERS),
+            (self.expressions, headers().any(|h| !h.cookie && !exact(h)), Lack::EXPRESSIONS),
+            (self.cookies, headers().any(|h| h.cookie && !always(h)), Lack::COOKIES),
+            (self.methods, routing.matches.iter().any(|m| m.method.is_some()), Lack::METHODS),
+            (self.paths, routing.matches.iter().any(|m| m.path.is_some()), Lack::PATHS),
+            (self.several, more && !one_of_each, Lack::SEVERAL),
+            (self.mirror, routing.mirror.is_some(), Lack::MIRROR),
+            (self.mirror_percent, of_mirror(|m| m.percent < 100), Lack::MIRROR_PERCENT),
+            (self.mirror_methods, of_mirror(|m| !m.methods.is_empty()), Lack::MIRROR_METHODS),
+            (self.affinity, cohort == Some(false), Lack::AFFINITY),
+            (self.cohorts, cohort == Some(true), Lack::COHORTS),
         ];
-        wanted.into_iter().find(|(can, asked, _)| *asked && !can).map(|(_, _, what)| what)
+        wanted.into_iter().find(|(can, asked, _)| *asked && !can).map(|(_, _, lack)| lack)
     }
+}
+
+/// Something that a router cannot do, and which can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    pub what: &'static str,
+    pub who: &'static str,
+}
+
+impl Lack {
+    const fn new(what: &'static str, who: &'static str) -> Lack {
+        Lack { what, who }
+    }
+    const HEADERS: Lack = Lack::new("header matches", "every other router");
+    const EXPRESSIONS: Lack = Lack::new("header matches by prefix or regex", "every other router");
+    const COOKIES: Lack = Lack::new(
+        "cookie matches by value (nginx knows `always` alone)",
+        "the Gateway API, Istio and a TraefikService",
+    );
+    const METHODS: Lack = Lack::new("method matches", "the Gateway API, Istio and a TraefikService");
+    const PATHS: Lack = Lack::new("path matches", "the Gateway API, Istio and a TraefikService");
+    const SEVERAL: Lack = Lack::new("more than one match", "the Gateway API, Istio and a TraefikService");
+    const MIRROR: Lack = Lack::new(
+        "mirroring",
+        "a TraefikService, Istio, and Gateways that support HTTPRouteRequestMirror, as Contour's",
+    );
+    const MIRROR_PERCENT: Lack = Lack::new(
+        "mirroring a percentage: it would copy everything",
+        "a TraefikService, Istio, and Gateways that support HTTPRouteRequestPercentageMirror",
+    );
+    const MIRROR_METHODS: Lack = Lack::new(
+        "mirroring by method: it would copy requests that change something",
+        "a TraefikService, Istio, and Gateways that mirror",
+    );
+    const AFFINITY: Lack = Lack::new(
+        "affinity by cookie for the candidate's clients alone",
+        "Istio, and Gateways of Traefik, Contour, Envoy Gateway and Istio",
+    );
+    const COHORTS: Lack = Lack::new(
+        "a sticky percentage of the clients",
+        "a TraefikService, Istio, and Gateways of Traefik, Contour, Envoy Gateway and Istio",
+    );
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::client::Cluster;
 use super::fence::Terms;
 use super::watch::Watches;
-use super::{Kubernetes, fence, release, router, state};
+use super::{Kubernetes, fence, release, state};
 use crate::manifest::names;
-use crate::platform::{Result, Template};
+use crate::platform::{Error, Result, Template};
 use crate::rollout::{Effect, Selection, Slot};
 
 /// The written object as the type its cache holds.
@@ -48,19 +48,25 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
             })
         }
         Effect::Route(routing) => {
-            let api = fence::api(cluster, ROUTE.0, ROUTE.1, ROUTE.2);
-            let routes = kubernetes.watches.get().and_then(|w| w.routes.as_ref());
-            let (before, now) = (routes.and_then(|r| r.get(service)), cluster.clock.now());
-            let operations =
-                router::gateway_api::operations(&kubernetes.service, routing, before.as_deref(), now)?;
-            let label = format!("HTTPRoute {service}");
-            let written = fence::patch(cluster, &api, &label, service, epoch, &operations).await?;
-            remember(kubernetes, |w| {
-                if let Some(routes) = &w.routes {
-                    routes.written(written);
-                }
-                Ok(())
-            })
+            let Some(router) = kubernetes.router().await? else {
+                return Err(Error::NotFound(format!("a router for {service}")));
+            };
+            let objects = kubernetes.watches.get().map(Watches::route_objects).unwrap_or_default();
+            let writes = router.writes(&kubernetes.service, routing, &objects, cluster.clock.now())?;
+            for write in writes {
+                let (version, kind, plural) = write.kind.terms();
+                let api = fence::api(cluster, version, kind, plural);
+                let label = format!("{kind} {}", write.name);
+                let written =
+                    fence::patch(cluster, &api, &label, &write.name, epoch, &write.operations).await?;
+                remember(kubernetes, |w| {
+                    if let Some((_, store)) = w.routes.iter().find(|(kind, _)| *kind == write.kind) {
+                        store.written(written);
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
         }
         Effect::Prune { keep } => prune(kubernetes, keep, epoch).await,
     }
@@ -70,7 +76,6 @@ const DEPLOYMENT: Terms = ("apps/v1", "Deployment", "deployments");
 const SERVICE: Terms = ("v1", "Service", "services");
 const CONFIG_MAP: Terms = ("v1", "ConfigMap", "configmaps");
 const SECRET: Terms = ("v1", "Secret", "secrets");
-pub const ROUTE: Terms = ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes");
 
 async fn patch(
     cluster: &Cluster,

@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use crate::manifest::names;
+use crate::manifest::{Kind, names};
 use crate::platform::{Error, Result};
 
 /// The epoch's place in a JSON Patch.
@@ -27,8 +27,8 @@ pub fn api(cluster: &Cluster, api_version: &str, kind: &str, plural: &str) -> Ap
 /// API version, kind, plural.
 pub type Terms = (&'static str, &'static str, &'static str);
 
-/// What msctl makes.
-const KINDS: [Terms; 10] = [
+/// What msctl makes, beside the objects of a router.
+const KINDS: [Terms; 9] = [
     ("apps/v1", "Deployment", "deployments"),
     ("v1", "Service", "services"),
     ("v1", "ConfigMap", "configmaps"),
@@ -37,7 +37,6 @@ const KINDS: [Terms; 10] = [
     ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
-    ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
     JOB,
 ];
 
@@ -55,10 +54,10 @@ struct Managed {
 }
 
 /// Metadata of everything of the service; not the state and what is kept of deploys, whose versions alone guard them.
-async fn managed(cluster: &Cluster, service: &str) -> Result<Vec<Managed>> {
+async fn managed(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Vec<Managed>> {
     let params = ListParams::default().labels(&format!("{},!{}", names::selector(service), names::DEPLOY));
-    let mut lists: Vec<_> =
-        KINDS.into_iter().map(|kind| list(cluster, service, kind, params.clone())).collect();
+    let kinds = KINDS.into_iter().chain(routes.iter().map(|kind| kind.terms()));
+    let mut lists: Vec<_> = kinds.map(|kind| list(cluster, service, kind, params.clone())).collect();
     // A driver in the cluster does not carry the service's name, or users would be sent to it.
     let drivers = ListParams::default().labels(&crate::manifest::driver::selector(service));
     lists.push(list(cluster, service, JOB, drivers));
@@ -88,21 +87,19 @@ async fn list(cluster: &Cluster, service: &str, terms: Terms, params: ListParams
         Err(kube::Error::Api(s)) if s.code == 403 && matches!(kind, "Secret" | "Job") => {
             Ok((api, kind, Vec::new()))
         }
-        // Without the Gateway API there are no routes.
-        Err(kube::Error::Api(s)) if s.code == 404 && kind == "HTTPRoute" => Ok((api, kind, Vec::new())),
         Err(e) => Err(cluster.explain(e, &format!("{kind}s of {service}"))),
     }
 }
 
 /// The highest epoch of the service's objects.
-pub async fn highest(cluster: &Cluster, service: &str) -> Result<u64> {
-    let all = managed(cluster, service).await?;
+pub async fn highest(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<u64> {
+    let all = managed(cluster, service, routes).await?;
     Ok(all.iter().filter_map(|m| epoch_of(m.meta.annotations())).max().unwrap_or(0))
 }
 
 /// Raises every object to `epoch`. Fails with Overtaken at the first that is above.
-pub async fn raise(cluster: &Cluster, service: &str, epoch: u64) -> Result<()> {
-    let all = managed(cluster, service).await?;
+pub async fn raise(cluster: &Cluster, service: &str, routes: &[Kind], epoch: u64) -> Result<()> {
+    let all = managed(cluster, service, routes).await?;
     let raised: Vec<_> = all.into_iter().map(|object| raise_one(cluster, object, epoch)).collect();
     stream::iter(raised).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
     Ok(())

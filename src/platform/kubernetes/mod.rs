@@ -43,7 +43,7 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::manifest::driver::{self, Driver};
-use crate::manifest::names;
+use crate::manifest::{Kind, names};
 use crate::rollout::{Effect, Observation, Slot};
 use crate::service::Service;
 use crate::settings::Target;
@@ -94,12 +94,17 @@ impl Kubernetes {
         Ok(found.as_ref())
     }
 
+    /// The kinds of the router's objects that a rollout writes.
+    async fn route_kinds(&self) -> Result<&'static [Kind]> {
+        Ok(self.router().await?.map_or(&[], Router::kinds))
+    }
+
     async fn site(&self) -> Result<Site> {
         Ok(Site {
             client: self.cluster.client.clone(),
             namespace: self.cluster.namespace.clone(),
             service: self.name().to_owned(),
-            gateway: self.router().await?.map(|r| r.gateway.clone()),
+            router: self.router().await?.cloned(),
         })
     }
 
@@ -135,8 +140,8 @@ impl Kubernetes {
     }
 
     async fn watches(&self) -> Result<&Watches> {
-        let routed = self.router().await?.is_some();
-        self.watches.get_or_try_init(|| Watches::start(&self.cluster, self.name(), routed)).await
+        let routes = self.route_kinds().await?;
+        self.watches.get_or_try_init(|| Watches::start(&self.cluster, self.name(), routes)).await
     }
 }
 
@@ -253,24 +258,25 @@ impl Platform for Kubernetes {
     }
 
     async fn epoch(&self) -> Result<u64> {
-        fence::highest(&self.cluster, self.name()).await
+        fence::highest(&self.cluster, self.name(), self.route_kinds().await?).await
     }
 
     async fn raise_epoch(&self, epoch: u64) -> Result<()> {
-        fence::raise(&self.cluster, self.name(), epoch).await
+        fence::raise(&self.cluster, self.name(), self.route_kinds().await?, epoch).await
     }
 
     async fn observe(&self) -> Result<Observation> {
         let watches = self.watches().await?;
         watches.look();
-        let route = watches.routes.as_ref().and_then(|r| r.get(self.name()));
+        let routes = watches.route_objects();
+        let router = self.router().await?;
         let seen = Seen {
             now: self.cluster.clock.now(),
             deployments: watches.deployments.all(),
             pods: watches.pods.all(),
             service: watches.services.get(self.name()),
             slices: watches.slices.all(),
-            route: route.map(|r| router::gateway_api::observed(&self.service, &r)),
+            route: router.and_then(|r| r.observed(&self.service, &routes)),
             state_version: watches.state_version(),
             terminating: self.terminating(watches).await,
         };

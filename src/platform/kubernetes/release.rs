@@ -21,7 +21,7 @@ use futures::stream::{StreamExt as _, TryStreamExt as _};
 use kube::Client;
 use serde_json::{Value, json};
 
-pub use crate::manifest::Gateway;
+use super::router::Router;
 use crate::manifest::{self, Input, Kind, names};
 use crate::platform::{self, Action, Change, Error, Release, Template};
 use crate::rollout::Slot;
@@ -38,8 +38,8 @@ pub struct Site {
     pub client: Client,
     pub namespace: String,
     pub service: String,
-    /// None: no HTTPRoute is made.
-    pub gateway: Option<Gateway>,
+    /// None: nothing but Services is made.
+    pub router: Option<Router>,
 }
 
 /// What a slot would run. One read where the service has secrets (the key of their names), none otherwise.
@@ -186,9 +186,7 @@ pub async fn survey(site: &Site, release: &Release) -> anyhow::Result<Live> {
     if !release.secrets.is_empty() {
         kinds.insert(Kind::Secret);
     }
-    if site.gateway.is_some() && release.service.expose.is_some() {
-        kinds.insert(Kind::HttpRoute);
-    }
+    kinds.extend(site.router.iter().flat_map(Router::all_kinds).copied());
     Live::read(site, &kinds).await.map_err(|e| refused(site, e, "list what is there"))
 }
 
@@ -201,7 +199,12 @@ async fn planned(
 ) -> anyhow::Result<Vec<Planned>> {
     let key = key(site, release).await?;
     let slot = live.slot(site);
-    let waves = manifest::shared(&input(release, &key)?, site.gateway.as_ref(), slot);
+    let routes = site.router.as_ref().map(|r| r.objects(&release.service, slot)).unwrap_or_default();
+    let routed: Vec<(Kind, String)> = routes
+        .iter()
+        .filter_map(|o| Some((manifest::kind_of(o)?, manifest::name_of(o).to_owned())))
+        .collect();
+    let waves = manifest::shared(&input(release, &key)?, routes, slot);
     let mut planned: Vec<Planned> = Vec::new();
     for (wave, objects) in waves.into_iter().enumerate() {
         planned.extend(objects.iter().filter_map(|o| Planned::of(site, live, o, wave)));
@@ -211,7 +214,7 @@ async fn planned(
             planned.extend(slot_changes(site, live, template, slot, revision(deployment)));
         }
     }
-    planned.extend(change::unwanted(live, release, site));
+    planned.extend(change::unwanted(live, release, site, &routed));
     change::refuse_foreign(site, &planned)
         .await
         .map_err(|e| failure::of(e, "look for objects in the way"))?;

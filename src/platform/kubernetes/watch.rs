@@ -21,9 +21,10 @@ use tokio::task::JoinSet;
 
 use super::client::Cluster;
 use super::problems::is_sick;
+use super::router::Objects;
 use super::store::Store;
 use super::{fence, lease, state};
-use crate::manifest::names;
+use crate::manifest::{Kind, names};
 use crate::platform::{Error, Result};
 
 /// How long the first lists may take, all together.
@@ -38,7 +39,8 @@ pub struct Watches {
     pub slices: Arc<Store<EndpointSlice>>,
     pub state: Arc<Store<ConfigMap>>,
     pub lease: Arc<Store<Lease>>,
-    pub routes: Option<Arc<Store<DynamicObject>>>,
+    /// Of the router, by kind.
+    pub routes: Vec<(Kind, Arc<Store<DynamicObject>>)>,
     changes: Receiver<u64>,
     /// The change that the last observation had seen.
     seen: AtomicU64,
@@ -113,17 +115,19 @@ fn reason(cluster: &Cluster, error: watcher::Error, what: &str) -> String {
 
 impl Watches {
     /// Starts the watches and returns when all have listed.
-    pub async fn start(cluster: &Cluster, service: &str, routed: bool) -> Result<Watches> {
+    pub async fn start(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Watches> {
         let (changes, changed) = tokio::sync::watch::channel(0);
         let (errors, first_error) = tokio::sync::watch::channel(None);
         let mut feed = Feed { cluster, changes, errors, tasks: JoinSet::new() };
         let labelled = || watcher::Config::default().labels(&format!("{}={service}", names::NAME));
         let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let public = format!("kubernetes.io/service-name={service}");
-        let routes = routed.then(|| {
-            let api = fence::api(cluster, "gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes");
-            feed.run(api, named(service), keep, "HTTPRoute")
+        let ours = watcher::Config::default().labels(&names::selector(service));
+        let routes = routes.iter().map(|kind| {
+            let (version, name, plural) = kind.terms();
+            (*kind, feed.run(fence::api(cluster, version, name, plural), ours.clone(), keep, name))
         });
+        let routes = routes.collect();
         let watches = Watches {
             deployments: feed.kind(labelled(), strip_deployment, "Deployments"),
             pods: feed.kind(labelled(), strip_pod, "Pods"),
@@ -155,7 +159,7 @@ impl Watches {
                     && self.slices.listed()
                     && self.state.listed()
                     && self.lease.listed()
-                    && self.routes.as_ref().is_none_or(|r| r.listed());
+                    && self.routes.iter().all(|(_, r)| r.listed());
                 if ready {
                     return Ok(());
                 }
@@ -166,6 +170,13 @@ impl Watches {
         tokio::time::timeout(FIRST, all)
             .await
             .unwrap_or_else(|_| Err(Error::Unreachable("the first lists did not come in time".into())))
+    }
+
+    /// The router's objects as last seen.
+    pub fn route_objects(&self) -> Objects {
+        let all =
+            self.routes.iter().flat_map(|(kind, store)| store.all().into_iter().map(move |o| (*kind, o)));
+        all.map(|(kind, object)| ((kind, object.name_any()), object)).collect()
     }
 
     /// The state document's version as last seen.

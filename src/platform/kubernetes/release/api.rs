@@ -83,7 +83,7 @@ async fn selected(site: &Site, kind: Kind, selector: &str) -> Result<Vec<Value>>
             };
             Ok(items.into_iter().map(named).collect())
         }
-        Err(Error::NotFound(_)) if kind == Kind::HttpRoute => Ok(Vec::new()),
+        Err(Error::NotFound(_)) if Kind::ROUTES.contains(&kind) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

@@ -59,15 +59,16 @@ pub fn waves(planned: Vec<Planned>) -> Vec<Vec<Planned>> {
 
 /// Members of the inventory that this release does not have. Configuration named by hash is not among them: older
 /// revisions need theirs.
-pub fn unwanted(live: &Live, release: &Release, site: &Site) -> Vec<Planned> {
-    let routed = site.gateway.is_some() && release.service.expose.is_some();
-    let gone = |kind: Kind| match kind {
+pub fn unwanted(live: &Live, release: &Release, site: &Site, routed: &[(Kind, String)]) -> Vec<Planned> {
+    let gone = |kind: Kind, object: &Value| match kind {
         Kind::HorizontalPodAutoscaler => release.service.autoscaling.is_none(),
-        Kind::HttpRoute => !routed,
+        _ if Kind::ROUTES.contains(&kind) => {
+            !routed.iter().any(|(k, name)| *k == kind && name == name_of(object))
+        }
         _ => false,
     };
     live.all()
-        .filter(|(kind, object)| gone(*kind) && ours(site, object))
+        .filter(|(kind, object)| gone(*kind, object) && ours(site, object))
         .map(|(kind, object)| Planned { kind, wave: REMOVAL, wanted: None, live: Some(object.clone()) })
         .collect()
 }

@@ -150,7 +150,7 @@ fn beyond(range: &Value, resources: &Value) -> Option<String> {
 }
 
 /// What a deploy does, as verbs on resources. `pods/log` is only wished for: it tells causes.
-fn needed(release: &Release) -> Vec<(&'static str, &'static str, &'static [&'static str])> {
+fn needed(site: &Site, release: &Release) -> Vec<(&'static str, &'static str, &'static [&'static str])> {
     const WRITE: &[&str] = &["list", "get", "create", "patch", "delete"];
     const WATCH: &[&str] = &["list", "watch"];
     let mut needed = vec![
@@ -165,6 +165,7 @@ fn needed(release: &Release) -> Vec<(&'static str, &'static str, &'static [&'sta
     if release.service.rollout.analysis.metrics.iter().any(|m| m.job.is_some()) {
         needed.push(("batch", "jobs", &["list", "watch", "get", "create", "patch", "delete"]));
     }
+    kinds.extend(site.router.iter().flat_map(|r| r.all_kinds()).copied());
     needed.extend(kinds.into_iter().map(|k| (k.group(), k.plural(), WRITE)));
     needed
 }
@@ -183,7 +184,7 @@ async fn rights(site: &Site, release: &Release) -> anyhow::Result<()> {
         Err(_) => json!({"incomplete": true}),
     };
     let mut missing = Vec::new();
-    for (group, resource, verbs) in needed(release) {
+    for (group, resource, verbs) in needed(site, release) {
         let mut lacking = Vec::new();
         for verb in verbs {
             // The rules may be incomplete with some authorizers: only a definite answer counts.

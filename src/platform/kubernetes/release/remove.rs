@@ -21,8 +21,9 @@ pub async fn all(site: &Site) -> anyhow::Result<Vec<Change>> {
     let live = Live::read(site, &kinds).await.map_err(|e| failure::of(e, "list what is there"))?;
     let stories = api::stories(site).await.map_err(|e| failure::of(e, "list what is kept of deploys"))?;
     let mut changes = Vec::new();
+    let routes = [&Kind::ROUTES[..], &[Kind::HorizontalPodAutoscaler]].concat();
     for group in [
-        &[Kind::HttpRoute, Kind::HorizontalPodAutoscaler] as &[Kind],
+        &routes as &[Kind],
         &[Kind::Deployment],
         &[Kind::Service, Kind::PodDisruptionBudget, Kind::NetworkPolicy, Kind::ServiceAccount, Kind::Secret],
         &[Kind::ConfigMap],
