@@ -348,7 +348,7 @@ fn default_path() -> String {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Traffic {
     pub router: RouterKind,
-    /// `NAMESPACE/NAME` of the Gateway.
+    /// `NAMESPACE/NAME` of the Gateway; for traefik and nginx the name of the IngressClass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
 }

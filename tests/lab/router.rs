@@ -1,6 +1,7 @@
 //! Tests that need Traefik or Prometheus: `tests/run router`. First, that the two do what the others take for granted.
 
 mod judged;
+mod kinds;
 mod routes;
 mod strategies;
 
