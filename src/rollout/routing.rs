@@ -195,6 +195,7 @@ impl Abilities {
         // Who knows that one value of a cookie has it beside the one header, as an alternative.
         let more = routing.matches.iter().map(conditions).sum::<usize>() > 1;
         let one_of_each = self.cookie_always
+            && !self.cookies
             && routing.matches.iter().all(|m| conditions(m) == 1)
             && headers().filter(|h| h.cookie).count() <= 1
             && headers().filter(|h| !h.cookie).count() <= 1;
