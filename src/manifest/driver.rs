@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::object::Kind;
 use super::{checksum, names, stores_secrets, to_yaml};
 use crate::rollout::Slot;
-use crate::service::Service;
+use crate::service::{RouterKind, Service};
 
 /// Seconds that the ended Job, and with it the driver's log, is kept.
 const KEPT: u32 = 3600;
@@ -83,6 +83,9 @@ pub fn rules(service: &Service) -> Value {
     let name = service.service.as_str();
     let mut named = vec![name.to_owned()];
     named.extend(Slot::ALL.into_iter().map(|slot| names::slot(name, slot)));
+    // Of the routers that need a second object.
+    named.extend(["canary", "mirror"].map(|part| format!("{name}-{part}")));
+    let routes = routes(service);
     let rule = |group: &str, resources: &[&str], verbs: &[&str], of: &[String]| {
         let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
         if !of.is_empty() {
@@ -107,14 +110,9 @@ pub fn rules(service: &Service) -> Value {
         rules.push(rule("", &["secrets"], &["get", "list", "patch", "delete"], &[]));
     }
     for kind in Kind::ALL {
-        let routed = !matches!(kind.group(), "" | "apps" | "policy" | "networking.k8s.io" | "autoscaling");
         match kind {
             Kind::ConfigMap | Kind::Secret => continue,
-            _ if routed && service.expose.is_none() => {
-                // Looked for, so that what is left of an earlier `expose` is fenced too.
-                rules.push(rule(kind.group(), &[kind.plural()], &["list"], &[]));
-                rules.push(rule(kind.group(), &[kind.plural()], &["patch"], &named));
-            }
+            _ if Kind::ROUTES.contains(&kind) && !routes.contains(&kind) => continue,
             // Made by a deploy; the driver only raises its epoch there.
             Kind::ServiceAccount | Kind::NetworkPolicy => {
                 rules.push(rule(kind.group(), &[kind.plural()], &["list"], &[]));
@@ -131,6 +129,20 @@ pub fn rules(service: &Service) -> Value {
         }
     }
     rules.into()
+}
+
+/// The kinds of objects that the service's router may have.
+fn routes(service: &Service) -> Vec<Kind> {
+    let of: &[Kind] = match service.traffic.router {
+        _ if service.expose.is_none() => &[],
+        RouterKind::None => &[],
+        RouterKind::Auto => &Kind::ROUTES,
+        RouterKind::GatewayApi => &[Kind::HttpRoute],
+        RouterKind::Istio => &[Kind::VirtualService],
+        RouterKind::Traefik => &[Kind::TraefikService, Kind::IngressRoute],
+        RouterKind::Nginx => &[Kind::Ingress],
+    };
+    of.to_vec()
 }
 
 /// To the resolver, the API server and where the analysis asks. The API server's address differs inside and outside

@@ -317,7 +317,7 @@ impl Platform for Kubernetes {
         let mut service = self.service.clone();
         // What this machine found, the driver need not be allowed to look for.
         if let Some(router) = self.router().await? {
-            service.traffic.gateway = Some(format!("{}/{}", router.gateway.namespace, router.gateway.name));
+            (service.traffic.router, service.traffic.gateway) = router.named();
         }
         standin::start(&self.cluster, &self.driver(&service, wanted), revision, epoch).await
     }

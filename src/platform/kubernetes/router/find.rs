@@ -144,22 +144,29 @@ async fn mesh(
     let gateways = match listed {
         Ok(list) => list.items,
         Err(kube::Error::Api(s)) if s.code == 404 => Vec::new(),
-        Err(e) => return Err(unknown(cluster.explain(e, "Istio's Gateways"), "the Gateway of Istio")),
+        Err(e) => match (cluster.explain(e, "Istio's Gateways"), named) {
+            // Who names it vouches for it.
+            (Error::Forbidden(_), Some(named)) => return Ok(Some(istio_on(named.to_owned()))),
+            (error, _) => return Err(unknown(error, "the Gateway of Istio")),
+        },
     };
     let admitting = gateways.iter().filter(|g| admits(g, &cluster.namespace, &expose.host));
     let names: Vec<String> =
         admitting.map(|g| format!("{}/{}", g.namespace().unwrap_or_default(), g.name_any())).collect();
     match names.as_slice() {
         [] => Ok(None),
-        [one] => {
-            Ok(Some(Router { front: Front::Istio(one.clone()), lag: istio::LAG, abilities: Abilities::ALL }))
-        }
+        [one] => Ok(Some(istio_on(one.clone()))),
+
         several => Err(Error::Other(
             Failure::usage("several-gateways", format!("several Gateways of Istio admit {}", expose.host))
                 .hint(format!("choose one with traffic.gateway: {}", several.join(", ")))
                 .into(),
         )),
     }
+}
+
+fn istio_on(gateway: String) -> Router {
+    Router { front: Front::Istio(gateway), lag: istio::LAG, abilities: Abilities::ALL }
 }
 
 fn unknown(error: Error, what: &str) -> Error {

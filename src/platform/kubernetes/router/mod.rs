@@ -22,7 +22,7 @@ pub use hot::Objects;
 use crate::manifest::{Gateway, Kind};
 use crate::platform::{Capabilities, Result};
 use crate::rollout::{Abilities, RouteObservation, Routing, Slot};
-use crate::service::Service;
+use crate::service::{RouterKind, Service};
 use hot::{Hot, Write};
 
 /// What a cluster has for a service.
@@ -55,6 +55,18 @@ impl Router {
             Front::Istio(gateway) => format!("istio ({gateway})"),
             Front::Traefik(class) => format!("traefik ({class})"),
             Front::Nginx(class) => format!("nginx ({class})"),
+        }
+    }
+
+    /// As msctl.yaml would name it.
+    pub fn named(&self) -> (RouterKind, Option<String>) {
+        match &self.front {
+            Front::GatewayApi(gateway) => {
+                (RouterKind::GatewayApi, Some(format!("{}/{}", gateway.namespace, gateway.name)))
+            }
+            Front::Istio(gateway) => (RouterKind::Istio, Some(gateway.clone())),
+            Front::Traefik(class) => (RouterKind::Traefik, Some(class.clone())),
+            Front::Nginx(class) => (RouterKind::Nginx, Some(class.clone())),
         }
     }
 
