@@ -126,7 +126,7 @@ fn metrics(metrics: &[MetricJudged], paint: &Paint) -> String {
             Some(TallyPhase::Failed) => paint.red("failed"),
             Some(TallyPhase::Error) => paint.red("error"),
             Some(TallyPhase::Inconclusive) => paint.yellow("inconclusive"),
-            Some(TallyPhase::Running) => "running".to_owned(),
+            Some(TallyPhase::Running) => paint.dim("undecided"),
             Some(TallyPhase::Waiting) | None => paint.dim("not measured"),
         };
         table.add_row([

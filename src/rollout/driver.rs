@@ -528,7 +528,10 @@ impl<'a> Driver<'a> {
 
     fn frame(&mut self) {
         let recent: Vec<_> = self.recent.iter().cloned().collect();
-        let frame = Frame::of(&self.platform.place(), self.status(), &self.state, &self.seen, recent);
+        let mut frame = Frame::of(&self.platform.place(), self.status(), &self.state, &self.seen, recent);
+        let recorder = &self.keeper.recorder;
+        frame.values =
+            frame.status.analysis.iter().map(|m| (m.metric.clone(), recorder.values(&m.metric))).collect();
         self.host.frame(&frame);
     }
 

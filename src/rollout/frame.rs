@@ -41,6 +41,7 @@ impl Frame {
             started: rollout.map(|r| r.started),
             now: seen.time,
             desired: seen.slots.iter().map(|(slot, s)| (*slot, s.desired)).collect(),
+            values: Default::default(),
             events,
             status,
         }

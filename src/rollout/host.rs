@@ -118,7 +118,10 @@ impl Host for Process<'_> {
         if let Ok(live) = self.live.lock()
             && let Some(live) = live.as_ref()
         {
-            live.draw(&view::draw(frame, &self.ctx.ui.paint()));
+            let frame = frame.clone();
+            live.show(Box::new(move |canvas, passed| {
+                view::draw(&frame.after(passed), &canvas.paint, canvas.rows)
+            }));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Puts the driver's errors and the world's changes into words.
 
+use super::analysis::{Measure, Metric, Tally, Verdict};
 use super::driver::{Driver, Goal, Mode};
-use super::state::{Stage, State};
+use super::state::{Rollout, Stage, State};
 use super::{Event, Observation};
 use crate::error::{Failure, Kind};
 use crate::platform::Error;
@@ -67,6 +68,7 @@ pub fn moves(service: &str, before: &State, now: &State) -> Vec<Event> {
         let (index, count) = (new.cursor as u32 + 1, new.plan.steps.len() as u32);
         events.push(Event::Step { index, count, label: step.label() });
     }
+    events.extend(measured(old, new));
     if old.stage == new.stage {
         return events;
     }
@@ -85,6 +87,28 @@ pub fn moves(service: &str, before: &State, now: &State) -> Vec<Event> {
         _ => {}
     }
     events
+}
+
+/// Measurements that counted meanwhile, as their sums tell; of several of one metric the last.
+fn measured(old: &Rollout, new: &Rollout) -> Vec<Event> {
+    let judging = &new.plan.judging;
+    let of = |metric: &Metric| {
+        let now = new.trial.track(&metric.name)?;
+        let fresh = Tally::default();
+        let before = old.trial.track(&metric.name).map_or(&fresh, |t| &t.tally);
+        let why = || now.tally.why.clone().unwrap_or_default();
+        let verdict = match &now.tally {
+            t if t.failures > before.failures => Verdict::Fail(why()),
+            t if t.inconclusives > before.inconclusives => Verdict::Inconclusive(why()),
+            t if t.errors_in_a_row > before.errors_in_a_row => Verdict::Error(why()),
+            t if t.measurements > before.measurements => Verdict::Pass,
+            _ => return None,
+        };
+        let last = now.last.as_ref();
+        let value = last.and_then(|s| s.candidate.value);
+        Some(Event::measured(metric.name.clone(), &verdict, value, last.map_or(0, |s| s.candidate.samples)))
+    };
+    judging.metrics.iter().filter(|m| m.measure != Measure::Restarts).filter_map(of).collect()
 }
 
 /// An error of the platform as the command's, with what is half-done.

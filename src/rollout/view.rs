@@ -1,8 +1,11 @@
-//! The live picture of a rollout: both slots' pods, the traffic, the steps and the clock, the newest events.
+//! The live picture of a rollout: both slots' pods, the traffic, the steps and the clock, the gates, the newest events.
 //! Pure drawing; the driver supplies frames and the ui redraws them.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::analysis::{MetricStatus, RESTARTS, TallyPhase};
 use super::{Phase, Slot, SlotStatus, Status};
 use crate::ui::Paint;
 
@@ -18,6 +21,8 @@ pub struct Frame {
     pub steps: Vec<StepLine>,
     /// Pods asked for, by slot.
     pub desired: Vec<(Slot, u32)>,
+    /// What each metric last came to, newest last.
+    pub values: BTreeMap<String, Vec<f64>>,
     /// Newest last.
     pub events: Vec<(Timestamp, String)>,
 }
@@ -41,42 +46,60 @@ pub enum StepProgress {
 const EVENTS: usize = 6;
 /// More pods than this are told as a number.
 const DOTS: u32 = 24;
+/// Below this width words give way.
+const NARROW: usize = 60;
+/// With fewer lines than this nothing stands apart.
+const SHORT: usize = 14;
 
-/// Lines no wider than the terminal.
-pub fn draw(frame: &Frame, paint: &Paint) -> String {
-    let mut lines = vec![headline(frame, paint), String::new()];
+impl Frame {
+    /// The same moment, so much later: its clocks have gone on.
+    pub fn after(&self, passed: std::time::Duration) -> Frame {
+        let passed = SignedDuration::try_from(passed).unwrap_or_default();
+        Frame { now: self.now + passed, ..self.clone() }
+    }
+}
+
+/// At most `rows` lines, none wider than the terminal. What matters least goes first: events, then gates that passed.
+pub fn draw(frame: &Frame, paint: &Paint, rows: usize) -> String {
+    let mut lines = vec![headline(frame, paint)];
     let slots = &frame.status.slots;
-    let rows = [("live", &slots.live), ("candidate", &slots.candidate), ("previous", &slots.previous)];
-    for (role, slot) in rows {
-        if let Some(slot) = slot {
-            lines.push(slot_line(role, slot, frame, paint));
-        }
-    }
-    if let Some(traffic) = traffic_line(frame, paint) {
-        lines.push(traffic);
-    }
+    let roles = [("live", &slots.live), ("candidate", &slots.candidate), ("previous", &slots.previous)];
+    lines.extend(roles.iter().filter_map(|(role, slot)| Some(slot_line(role, slot.as_ref()?, frame, paint))));
+    lines.extend(traffic_line(frame, paint));
     if !frame.steps.is_empty() {
         lines.push(format!("  {:<10}{}", "steps", steps_line(frame, paint)));
     }
-    if !frame.events.is_empty() {
+    let airy = rows >= SHORT;
+    if airy {
+        lines.insert(1, String::new());
+    }
+    let room = rows.saturating_sub(lines.len());
+    let gates = gate_lines(frame, paint, room);
+    if airy && !gates.is_empty() {
         lines.push(String::new());
     }
-    for (time, text) in frame.events.iter().rev().take(EVENTS).rev() {
+    lines.extend(gates);
+    let room = rows.saturating_sub(lines.len() + usize::from(airy)).min(EVENTS);
+    if airy && room > 0 && !frame.events.is_empty() {
+        lines.push(String::new());
+    }
+    for (time, text) in frame.events.iter().rev().take(room).rev() {
         let clock = time.to_string();
         let clock = clock.get(11..19).unwrap_or(&clock);
-        lines.push(format!("  {}  {}", paint.dim(clock), text.replace('\n', " ")));
+        lines.push(format!("  {}  {}", paint.dim(clock), text.replace(['\n', '\r', '\t'], " ")));
     }
+    lines.truncate(rows.max(1));
     lines.iter().map(|line| paint.fit(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn headline(frame: &Frame, paint: &Paint) -> String {
     let status = &frame.status;
     let phase = status.phase.name();
-    let phase = match status.phase {
-        Phase::Healthy => paint.green(phase),
-        Phase::Paused => paint.yellow(phase),
-        Phase::Aborted | Phase::Degraded => paint.red(phase),
-        Phase::Progressing | Phase::Absent => paint.cyan(phase),
+    let (phase, over) = match status.phase {
+        Phase::Healthy => (paint.green(phase), true),
+        Phase::Paused => (paint.yellow(phase), false),
+        Phase::Aborted | Phase::Degraded => (paint.red(phase), true),
+        Phase::Progressing | Phase::Absent => (paint.cyan(phase), false),
     };
     let mut text = format!("{}  {phase}", paint.bold(&status.service));
     if let Some(strategy) = &status.strategy {
@@ -86,9 +109,72 @@ fn headline(frame: &Frame, paint: &Paint) -> String {
         text += &format!("  step {}/{}", step.index, step.count);
     }
     if let Some(started) = frame.started {
-        text += &format!("  {}", clock(frame.now.duration_since(started)));
+        let until = status.since.filter(|_| over).unwrap_or(frame.now);
+        text += &format!("  {}", clock(until.duration_since(started)));
     }
     text + &paint.dim(format!("  {}", frame.place))
+}
+
+/// One line a metric, the troubled ones first where there is no room for all.
+fn gate_lines(frame: &Frame, paint: &Paint, room: usize) -> Vec<String> {
+    // Restarts are told once there are some.
+    let quiet = |g: &&MetricStatus| {
+        !(g.metric == RESTARTS && g.value.as_ref().and_then(|v| v.as_f64()).unwrap_or(0.0) == 0.0)
+    };
+    let mut gates: Vec<&MetricStatus> = frame.status.analysis.iter().filter(quiet).collect();
+    let all = gates.len();
+    if all > room {
+        gates.sort_by_key(|g| matches!(g.phase, TallyPhase::Successful | TallyPhase::Waiting));
+        gates.truncate(room);
+    }
+    let name = gates.iter().map(|g| console::measure_text_width(&g.metric)).max().unwrap_or(0).clamp(8, 16);
+    gates.into_iter().map(|gate| gate_line(gate, frame, name, paint)).collect()
+}
+
+fn gate_line(gate: &MetricStatus, frame: &Frame, name: usize, paint: &Paint) -> String {
+    let (sign, word) = match gate.phase {
+        TallyPhase::Waiting => (paint.dim("·"), paint.dim("waits")),
+        TallyPhase::Running => (paint.cyan("▶"), String::new()),
+        TallyPhase::Successful => (paint.green("✓"), String::new()),
+        TallyPhase::Failed => (paint.red("✗"), paint.red("failed")),
+        TallyPhase::Inconclusive => (paint.yellow("?"), paint.yellow("inconclusive")),
+        TallyPhase::Error => (paint.red("!"), paint.red("error")),
+    };
+    let narrow = paint.width < NARROW;
+    let width = if narrow { 6 } else { 16 };
+    let limit = gate.limit.as_ref().and_then(|l| l.as_f64());
+    let values = frame.values.get(&gate.metric).map_or(&[][..], Vec::as_slice);
+    let spark = sparkline(values, limit, width);
+    let pad = " ".repeat(width.saturating_sub(spark.chars().count()));
+    let title = console::pad_str(&gate.metric, name, console::Alignment::Left, Some("…"));
+    let value = gate.value_text().unwrap_or_else(|| "–".into());
+    let mut text = format!("  {sign} {} {}{pad} {:>8}", paint.bold(title), paint.cyan(spark), value);
+    if let Some(threshold) = &gate.threshold {
+        text += &format!(" {}", paint.dim(threshold));
+    }
+    if let Some(live) = gate.live.filter(|_| !narrow) {
+        text += &paint.dim(format!("  live {}", gate.unit.show(live)));
+    }
+    if !word.is_empty() {
+        text += &format!("  {word}");
+    }
+    match (&gate.message, gate.samples) {
+        (Some(why), _) if gate.phase != TallyPhase::Successful => text + &paint.dim(format!("  {why}")),
+        (_, Some(samples)) if samples > 0 => text + &paint.dim(format!("  {samples} requests")),
+        _ => text,
+    }
+}
+
+/// The last values as bars; the limit is where the scale ends, unless they are above it.
+fn sparkline(values: &[f64], limit: Option<f64>, width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &values[values.len().saturating_sub(width)..];
+    let top = shown.iter().copied().filter(|v| v.is_finite()).fold(limit.unwrap_or(0.0), f64::max);
+    let bar = |value: &f64| {
+        let part = if top > 0.0 && value.is_finite() { (value / top).clamp(0.0, 1.0) } else { 0.0 };
+        BARS[((part * 8.0).ceil() as usize).clamp(1, 8) - 1]
+    };
+    shown.iter().map(bar).collect()
 }
 
 fn slot_colour(slot: Slot, paint: &Paint, text: impl std::fmt::Display) -> String {
@@ -100,10 +186,14 @@ fn slot_colour(slot: Slot, paint: &Paint, text: impl std::fmt::Display) -> Strin
 
 fn slot_line(role: &str, slot: &SlotStatus, frame: &Frame, paint: &Paint) -> String {
     let desired = frame.desired.iter().find(|(s, _)| *s == slot.slot).map_or(slot.replicas, |(_, n)| *n);
+    let narrow = paint.width < NARROW;
     let name = slot_colour(slot.slot, paint, format!("{:<6}", slot.slot.name()));
-    let mut text = format!("  {role:<10}{name} rev {:<4}", slot.revision);
+    let mut text = match narrow {
+        true => format!("  {role:<10}{name}r{:<3}", slot.revision),
+        false => format!("  {role:<10}{name} rev {:<4}", slot.revision),
+    };
     let whole = desired.max(slot.replicas);
-    if whole <= DOTS {
+    if whole <= if narrow { 6 } else { DOTS } {
         for index in 0..whole {
             text += &if index < slot.available {
                 slot_colour(slot.slot, paint, "●")
@@ -115,7 +205,7 @@ fn slot_line(role: &str, slot: &SlotStatus, frame: &Frame, paint: &Paint) -> Str
         }
         text += &" ".repeat((6_usize).saturating_sub(whole as usize));
     }
-    text += &format!(" {}/{desired} available", slot.available);
+    text += &format!(" {}/{desired}{}", slot.available, if narrow { "" } else { " available" });
     if let Some(until) = slot.until {
         text += &format!("  kept for {}", clock(until.duration_since(frame.now)));
     }
@@ -134,13 +224,19 @@ fn short_image(image: &str) -> String {
 fn traffic_line(frame: &Frame, paint: &Paint) -> Option<String> {
     let (live, candidate) = (frame.status.slots.live.as_ref()?, frame.status.slots.candidate.as_ref()?);
     let weight = frame.status.weight.actual.unwrap_or(frame.status.weight.desired).min(100);
-    let width = paint.width.saturating_sub(52).clamp(10, 40);
+    let width = match paint.width {
+        0..NARROW => paint.width.saturating_sub(23).clamp(4, 20),
+        wide => (wide - 52).clamp(10, 40),
+    };
     let mut filled = width * usize::from(weight) / 100;
     if weight > 0 {
         filled = filled.max(1);
     }
     let bar = slot_colour(live.slot, paint, "█".repeat(width - filled))
         + &slot_colour(candidate.slot, paint, "▒".repeat(filled));
+    if paint.width < NARROW {
+        return Some(format!("  {:<10}{bar} {weight} %", "traffic"));
+    }
     Some(format!(
         "  {:<10}{bar}  {} % {} · {weight} % {}",
         "traffic",
@@ -161,7 +257,7 @@ fn steps_line(frame: &Frame, paint: &Paint) -> String {
     });
     // A long list scrolls with the step it is at, so that the present is always in sight.
     let current = frame.steps.iter().position(|s| s.progress != StepProgress::Done).unwrap_or(0);
-    let skip = current.saturating_sub(2);
+    let skip = current.saturating_sub(if paint.width < NARROW { 0 } else { 2 });
     let shown: Vec<String> = shown.skip(skip).collect();
     if skip > 0 { format!("… {}", shown.join("  ")) } else { shown.join("  ") }
 }
@@ -176,6 +272,7 @@ fn clock(duration: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::analysis::Unit;
     use crate::rollout::{Slots, StepStatus, WeightStatus};
 
     fn frame(candidates: u32) -> Frame {
@@ -202,7 +299,13 @@ mod tests {
                 StepLine { label: "weight 100".into(), progress: StepProgress::Todo },
             ],
             desired: vec![(Slot::Blue, 3), (Slot::Green, candidates)],
-            events: vec![(at("2026-01-01T12:00:41Z"), "weight 20 % on green".into())],
+            values: BTreeMap::from([
+                ("errors".to_owned(), vec![0.0, 0.002, 0.004, 0.01]),
+                ("p99".to_owned(), (0..40).map(f64::from).collect()),
+            ]),
+            events: (0..9)
+                .map(|n| (at("2026-01-01T12:00:41Z"), format!("event {n}: 日本語 weight")))
+                .collect(),
             status: Status {
                 service: "orders".into(),
                 phase: Phase::Progressing,
@@ -216,7 +319,11 @@ mod tests {
                     candidate: Some(slot(Slot::Green, 2, candidates, 1)),
                     previous: None,
                 },
-                analysis: vec![],
+                analysis: vec![
+                    gate("p99", TallyPhase::Successful, 0.0213, 0.025, "≤ 1.2x"),
+                    gate("errors", TallyPhase::Failed, 0.01, 0.005, "≤ 0.5 %"),
+                    gate(RESTARTS, TallyPhase::Running, 0.0, 0.0, "≤ 0"),
+                ],
                 holder: None,
                 undriven_since: None,
                 since: None,
@@ -224,9 +331,25 @@ mod tests {
         }
     }
 
+    fn gate(name: &str, phase: TallyPhase, value: f64, limit: f64, threshold: &str) -> MetricStatus {
+        let unit = if name == "errors" { Unit::Share } else { Unit::Seconds };
+        MetricStatus {
+            metric: name.into(),
+            phase,
+            unit,
+            value: Some(value.into()),
+            limit: Some(limit.into()),
+            measurements: 4,
+            samples: Some(312),
+            live: (name == "p99").then_some(0.0201),
+            threshold: Some(threshold.into()),
+            message: (phase == TallyPhase::Failed).then(|| "0.01 is above 0.005".to_owned()),
+        }
+    }
+
     #[test]
     fn a_frame_tells_slots_traffic_steps_and_clock() {
-        let drawn = draw(&frame(2), &Paint::PLAIN);
+        let drawn = draw(&frame(2), &Paint::PLAIN, 40);
         for part in [
             "orders  progressing  canary  step 2/3  0:42",
             "live      blue   rev 1   ●●●",
@@ -234,21 +357,45 @@ mod tests {
             "1/2 available",
             "80 % blue · 20 % green",
             "✓ weight 20  ▶ pause 1m (0:18 left)  · weight 100",
-            "12:00:41  weight 20 % on green",
+            "✓ p99      ▅▆▆▆▆▆▇▇▇▇▇██",
+            "21.3 ms ≤ 1.2x  live 20.1 ms  312 requests",
+            "✗ errors   ▁▂▄█",
+            "1 % ≤ 0.5 %  failed  0.01 is above 0.005",
+            "12:00:41  event 8: 日本語",
         ] {
             assert!(drawn.contains(part), "{part:?} is not in\n{drawn}");
         }
+        assert!(!drawn.contains(RESTARTS), "none restarted:\n{drawn}");
+        assert!(!drawn.contains("event 2"), "the six newest:\n{drawn}");
+    }
+
+    #[test]
+    fn clocks_go_on_between_two_frames() {
+        let later = frame(2).after(std::time::Duration::from_secs(10));
+        let drawn = draw(&later, &Paint::PLAIN, 40);
+        assert!(drawn.contains("0:52") && drawn.contains("(0:08 left)"), "{drawn}");
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        for width in [40, 60, 100] {
+        for (width, rows) in [(20, 30), (40, 30), (60, 12), (100, 8), (100, 3), (59, 1)] {
             for candidates in [2, 1000] {
                 let paint = Paint { color: true, width };
-                for line in draw(&frame(candidates), &paint).lines() {
+                let drawn = draw(&frame(candidates), &paint, rows);
+                assert!(drawn.lines().count() <= rows, "{rows}: {drawn}");
+                for line in drawn.lines() {
                     assert!(console::measure_text_width(line) <= width, "{width}: {line}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_fails_is_seen_on_the_smallest_screen() {
+        let drawn = draw(&frame(2), &Paint { color: false, width: 40 }, 6);
+        for part in ["orders", "live      blue  r1", "candidate green r2", "traffic", "✗ errors"] {
+            assert!(drawn.contains(part), "{part:?} is not in\n{drawn}");
+        }
+        assert!(!drawn.contains("event"), "{drawn}");
     }
 }

@@ -1,6 +1,7 @@
 //! The one gate to the terminal: events and progress go to stderr (the story), views to stdout (the answer).
 //! Nothing else in the house prints. Formats: text, one JSON document, or one JSON event a line.
 
+mod live;
 mod progress;
 pub mod prompt;
 
@@ -10,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use progress::{Live, Task};
+pub use live::{Canvas, Live};
+pub use progress::Task;
 
 use crate::context::Clock;
 use crate::error;
@@ -125,6 +127,7 @@ pub struct Ui {
     clock: Arc<dyn Clock>,
     bars: indicatif::MultiProgress,
     out: Arc<Mutex<()>>,
+    region: Arc<Mutex<live::Region>>,
 }
 
 impl Ui {
@@ -134,7 +137,14 @@ impl Ui {
         } else {
             indicatif::ProgressDrawTarget::hidden()
         };
-        Ui { options, clock, bars: indicatif::MultiProgress::with_draw_target(target), out: Arc::default() }
+        let region = live::Region::new(Box::new(live::Stderr), options.color);
+        Ui {
+            options,
+            clock,
+            bars: indicatif::MultiProgress::with_draw_target(target),
+            out: Arc::default(),
+            region: Arc::new(Mutex::new(region)),
+        }
     }
 
     pub fn paint(&self) -> Paint {
@@ -203,8 +213,7 @@ impl Ui {
 
     /// Text or bytes that are the answer as they are: completions, logs, a remote command's output.
     pub fn raw(&self, bytes: &[u8]) {
-        let _guard = self.out.lock();
-        self.bars.suspend(|| {
+        self.above(|| {
             let mut out = std::io::stdout().lock();
             // A closed pipe is the reader's choice, not an error.
             let _ = out.write_all(bytes).and_then(|()| out.flush());
@@ -221,10 +230,15 @@ impl Ui {
     }
 
     fn stderr(&self, line: &str) {
-        let _guard = self.out.lock();
-        self.bars.suspend(|| {
+        self.above(|| {
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         });
+    }
+
+    /// Writes above all that is redrawn.
+    fn above(&self, write: impl FnOnce()) {
+        let _guard = self.out.lock();
+        live::lock(&self.region).above(|| self.bars.suspend(write));
     }
 
     /// Renders an error: the document on stdout for scripts, text on stderr for people.
@@ -257,7 +271,7 @@ impl Ui {
 
     /// A region redrawn in place (the live rollout view); None where the terminal cannot.
     pub fn live(&self) -> Option<Live> {
-        (self.options.animate && self.options.format == Format::Text).then(|| Live::new(&self.bars))
+        (self.options.animate && self.options.format == Format::Text).then(|| Live::new(self.region.clone()))
     }
 
     pub(super) fn bars(&self) -> &indicatif::MultiProgress {

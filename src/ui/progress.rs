@@ -1,8 +1,8 @@
-//! Bars, spinners and the live region; all share one draw target, so that lines never garble them.
+//! Bars and spinners; all share one draw target, so that lines never garble them.
 
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::{Event, Level, Paint, Ui};
@@ -99,36 +99,4 @@ impl Event for Progress<'_> {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-/// A block of lines redrawn in place below all other output.
-pub struct Live {
-    bar: ProgressBar,
-}
-
-impl Live {
-    pub(super) fn new(bars: &MultiProgress) -> Self {
-        let bar = bars.add(ProgressBar::new_spinner());
-        bar.set_style(style("{msg}"));
-        Live { bar }
-    }
-
-    /// Draws `frame`, whole lines no wider than the terminal.
-    pub fn draw(&self, frame: &str) {
-        self.bar.set_message(frame.trim_end_matches('\n').to_owned());
-        self.bar.tick();
-    }
-
-    /// Leaves the last frame on the screen.
-    pub fn keep(self) {
-        self.bar.abandon();
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        if !self.bar.is_finished() {
-            self.bar.finish_and_clear();
-        }
-    }
 }

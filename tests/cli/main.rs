@@ -13,6 +13,7 @@ mod local;
 mod new;
 mod new_broken;
 mod no_prompt;
+mod rollout;
 mod run;
 mod strategies;
 mod structure;

@@ -83,3 +83,32 @@ fn a_dead_metrics_endpoint_aborts_at_the_fifth_error() {
     let refused = ns.msctl(&["deploy", "-o", "json"]).dir(&folder).run().exits(5);
     assert_eq!(refused.json()["error"]["reason"], "analysis-error", "{}", refused.json());
 }
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_refused_canary_is_reported_and_judged_again() {
+    let ns = Lab::get().namespace("analysis-report", true);
+    live(&ns);
+    let load = Load::new(&ns.url("orders")).rate(60).seconds(60).start();
+    let folder = configure(&ns, V2, "NAME: orders, VERSION: v2, ERROR_RATE: 0.3");
+    ns.msctl(&["deploy"]).dir(&folder).run().exits(5);
+    load.stop();
+    assert!(
+        ns.get(&["configmap", "orders-deploy-2"]).is_some(),
+        "what is told of the deploy is kept in the cluster"
+    );
+
+    let page = ns.msctl(&["rollout", "report", "--out", "-"]).dir(&folder).run().exits(0).stdout;
+    for part in ["Refused: revision 2", "errors: error rate", "Available pods", "sha256:", "Timeline"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let judged = ns.msctl(&["rollout", "judge", "-o", "json"]).dir(&folder).run().exits(0).json();
+    assert_eq!(judged["deploys"][0]["change"], "same", "{judged:#}");
+    let args = ["rollout", "judge", "2", "--metric", "errors:max=90%", "-o", "json"];
+    let lax = ns.msctl(&args).dir(&folder).run().exits(0).json();
+    assert_eq!(lax["deploys"][0]["change"], "now-passes", "{lax:#}");
+
+    ns.msctl(&["delete", "--yes"]).dir(&folder).run().exits(0);
+    let left = ns.get(&["configmap", "-l", "msctl.dev/deploy", "-o", "name"]).unwrap_or_default();
+    assert_eq!(left, "", "delete removes it");
+}

@@ -262,7 +262,8 @@ impl Trial {
         metrics.iter().map(|metric| one(metric, self.track(&metric.name))).collect()
     }
 
-    fn track(&self, name: &str) -> Option<&Track> {
+    /// The latest of a metric.
+    pub fn track(&self, name: &str) -> Option<&Track> {
         let of = |tracks: &'_ [Track]| tracks.iter().position(|t| t.metric == name);
         of(&self.inline)
             .map(|i| &self.inline[i])

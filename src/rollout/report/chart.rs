@@ -156,7 +156,8 @@ impl Chart<'_> {
             second += step;
         }
         self.marked(&mut out, floor);
-        for series in &self.series {
+        // The first series lies above the others.
+        for series in self.series.iter().rev() {
             self.line(&mut out, series, top);
         }
         out + "</svg>\n"

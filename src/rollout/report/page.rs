@@ -172,7 +172,7 @@ fn weights(story: &Story, span: (Timestamp, Timestamp), new: &'static str) -> St
         },
         Series {
             name: "wanted".into(),
-            class: "limit",
+            class: "wanted",
             dashed: true,
             steps: true,
             dots: false,
@@ -312,6 +312,7 @@ fn gates(story: &Story) -> String {
             Some(TallyPhase::Failed) => ("bad", "failed"),
             Some(TallyPhase::Error) => ("bad", "error"),
             Some(TallyPhase::Inconclusive) => ("warn", "inconclusive"),
+            Some(TallyPhase::Running) if story.ended.is_some() => ("", "undecided"),
             Some(TallyPhase::Running) => ("", "running"),
             Some(TallyPhase::Waiting) | None => ("", "not measured"),
         };
