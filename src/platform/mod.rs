@@ -290,6 +290,10 @@ pub trait Platform: Send + Sync {
     /// The service as it is; the first call lists and starts the watches, later ones read the caches.
     /// Never older than a write that `execute` has returned from: what was asked for is seen asked for.
     async fn observe(&self) -> Result<Observation>;
+    /// Reads what points at the slots (selector, endpoints, route) again, past the caches: a watch may be silent.
+    async fn reread(&self) -> Result<()> {
+        Ok(())
+    }
     /// Returns when something observed, the state or the lease may have changed since the last `observe`.
     async fn changed(&self);
     async fn execute(&self, effect: &Effect, epoch: u64) -> Result<()>;

@@ -433,7 +433,7 @@ impl Job<'_> {
         let mut next = driver.state.clone();
         let under_way = next.under_way().map(|r| r.revision);
         let live = next.live.map(|l| l.revision);
-        let known = next.revisions.iter().any(|r| r.hash == self.template.hash);
+        let known = next.revisions.iter().any(|r| r.hash == self.template.hash && !r.pruned);
         let revision = next.number(&self.template.hash, &self.template.image, now);
         self.note_commit(driver, &mut next, revision);
         let scaled = next.live.is_some() && !next.autoscaled && next.replicas != self.spec.replicas;
@@ -450,6 +450,7 @@ impl Job<'_> {
         driver.wrote = true;
         if !known {
             tell::classify(driver.platform.put_template(revision, self.template).await, &place)?;
+            next.revisions.iter_mut().filter(|r| r.number == revision).for_each(|r| r.pruned = false);
         }
         if scaled {
             let message = format!("{} pods, as msctl.yaml says; they were {was}", self.spec.replicas);

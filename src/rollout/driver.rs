@@ -1,6 +1,11 @@
 //! Carries the core's decisions out: observe, decide, save, execute, wait. Holds the Lease, obeys intents,
 //! gives way to a higher epoch, and keeps trying when contact is lost.
 
+mod endure;
+mod finish;
+mod refusal;
+mod tenure;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -13,7 +18,6 @@ use super::state::State;
 use super::status::{Driving, Phase};
 use super::story::Keeper;
 use super::{Effect, Event, Frame, Observation, Until, obey, status, step, tell};
-use crate::error::{Failure, Kind};
 use crate::platform::{Error, Lease, Platform};
 use crate::ui::{self, Paint};
 
@@ -69,6 +73,8 @@ pub struct Driver<'a> {
     version: Option<String>,
     lease: Option<Lease>,
     renewed: (Duration, f64),
+    /// Taken from a driver that did not leave cleanly, and the epoch is not raised yet: whoever comes next must.
+    unfenced: bool,
     /// Something was written since the Lease was taken.
     pub wrote: bool,
     lost: Option<Duration>,
@@ -85,6 +91,9 @@ pub struct Driver<'a> {
 
 /// How long the Lease is kept for the sake of what is told.
 const SETTLE: Duration = Duration::from_secs(2);
+
+pub use finish::finish;
+pub use refusal::refusal;
 
 enum Turned {
     /// Something was done; decide again at once.
@@ -110,6 +119,7 @@ impl<'a> Driver<'a> {
             version: None,
             lease: Some(held.lease),
             renewed: (host.elapsed(), host.wall()),
+            unfenced: false,
             wrote: false,
             lost: None,
             failures: 0,
@@ -128,26 +138,6 @@ impl<'a> Driver<'a> {
                 Err(error)
             }
         }
-    }
-
-    async fn take_over(&mut self, from: Option<String>, fresh: bool) -> anyhow::Result<()> {
-        self.load().await?;
-        // A Lease that is gone was deleted by hand: whoever held it may still live, in its tail as much as before.
-        let interrupted = from.is_some() || fresh;
-        if !interrupted || self.version.is_none() {
-            return Ok(());
-        }
-        let seen = self.platform.epoch().await?;
-        let mut next = self.state.clone();
-        next.epoch = self.state.epoch.max(seen) + 1;
-        self.version = Some(self.platform.save(&next.body(), self.version.as_deref()).await?);
-        self.platform.raise_epoch(next.epoch).await?;
-        self.state = next;
-        self.tell(Event::TookOver {
-            holder: from.unwrap_or_else(|| "nobody".into()),
-            epoch: self.state.epoch,
-        });
-        Ok(())
     }
 
     async fn load(&mut self) -> anyhow::Result<()> {
@@ -175,7 +165,11 @@ impl<'a> Driver<'a> {
 
     /// Saves `next`, made from the present state; fails when someone changed the document since.
     pub async fn save(&mut self, next: State) -> Result<(), Error> {
-        let version = self.platform.save(&next.body(), self.version.as_deref()).await?;
+        let body = next.body();
+        let version = match self.platform.save(&body, self.version.as_deref()).await {
+            Err(Error::Unreachable(why)) => self.saved_after_all(&body, why).await?,
+            other => other?,
+        };
         self.version = Some(version);
         self.state = next;
         self.wrote = true;
@@ -188,6 +182,14 @@ impl<'a> Driver<'a> {
         let decision = step(self.service, &next, &self.seen, self.seen.time);
         self.save(decision.state).await?;
         Ok(decision.events)
+    }
+
+    /// A write whose answer was lost may have been done.
+    async fn saved_after_all(&self, body: &str, why: String) -> Result<String, Error> {
+        match self.platform.load().await? {
+            Some(stored) if stored.body == body => Ok(stored.version),
+            _ => Err(Error::Unreachable(why)),
+        }
     }
 
     pub async fn observe(&mut self) -> Result<(), Error> {
@@ -282,6 +284,9 @@ impl<'a> Driver<'a> {
             }
         }
         let decision = step(self.service, &state, &self.seen, now);
+        if self.drains(&decision.effects) && !self.unpointed().await? {
+            return Ok(Turned::Again);
+        }
         events.extend(decision.events);
         if decision.state != self.state {
             self.save(decision.state).await?;
@@ -308,6 +313,28 @@ impl<'a> Driver<'a> {
             }
         }
         Ok(if decision.effects.is_empty() || repeated { Turned::Wait } else { Turned::Again })
+    }
+
+    /// Pods that nothing should reach are to be taken.
+    fn drains(&self, effects: &[Effect]) -> bool {
+        let unselected = |slot| !self.seen.selection.is_some_and(|s| s.includes(slot));
+        effects.iter().any(|effect| match effect {
+            Effect::Scale { slot, replicas: 0 } => unselected(*slot),
+            _ => false,
+        })
+    }
+
+    /// What points at the slots, read past the caches, is what was decided upon: a watch may be silent, and an
+    /// outage would be the price.
+    async fn unpointed(&mut self) -> Result<bool, Error> {
+        let points = |seen: &Observation| {
+            let public: Vec<bool> = seen.slots.values().map(|s| s.in_public > 0).collect();
+            (seen.selection, seen.route.as_ref().map(|r| r.routing.clone()), public)
+        };
+        let known = points(&self.seen);
+        self.platform.reread().await?;
+        self.observe().await?;
+        Ok(points(&self.seen) == known)
     }
 
     /// Has the wanted measurements made, beside the loop.
@@ -359,111 +386,6 @@ impl<'a> Driver<'a> {
         self.state = State { memo, ..theirs };
         self.version = Some(stored.version);
         Ok(())
-    }
-
-    /// Renews the Lease when a third of it has passed on either clock.
-    async fn keep_lease(&mut self) -> Result<(), Error> {
-        let (monotonic, wall) = (self.host.elapsed(), self.host.wall());
-        let due = monotonic.saturating_sub(self.renewed.0) >= lock::RENEW
-            || wall - self.renewed.1 >= lock::RENEW.as_secs_f64();
-        let Some(lease) = self.lease.clone().filter(|_| due) else { return Ok(()) };
-        let renewed = match self.platform.renew_lease(&lease, false).await {
-            Ok(lease) => lease,
-            Err(Error::Conflict(_) | Error::NotFound(_)) => self.regain().await?,
-            Err(error) => return Err(error),
-        };
-        self.lease = Some(renewed);
-        self.renewed = (monotonic, wall);
-        Ok(())
-    }
-
-    /// Keeps the Lease while something else runs; returns only when it is lost.
-    pub async fn keep(&mut self) -> anyhow::Error {
-        loop {
-            self.host.sleep(lock::RENEW).await;
-            match self.keep_lease().await {
-                Ok(()) | Err(Error::Unreachable(_)) => {}
-                Err(error) => return tell::failure(self, error),
-            }
-        }
-    }
-
-    /// A renewal that failed may have been ours, answered too late; or the Lease was deleted by hand.
-    async fn regain(&mut self) -> Result<Lease, Error> {
-        let seen = self.platform.lease().await?;
-        match &seen {
-            Some(lease) if lease.holder == self.host.holder() => Ok(lease.clone()),
-            Some(lease) if !lease.holder.is_empty() => {
-                let holder = lease.holder.clone();
-                self.lease = None;
-                Err(Error::Other(lock::held_by(self.service, &holder)))
-            }
-            // Nobody has it: nobody else may have written since, and the epoch would tell.
-            _ => self.platform.take_lease(&self.host.holder(), seen.as_ref()).await,
-        }
-    }
-
-    /// Gives the Lease up; a failure to do so costs the next driver its expiry, nothing else.
-    pub async fn release(&mut self) {
-        self.gatherer.leave().await;
-        if self.lease.is_some() && self.lost.is_none() {
-            self.keeper.settle(self.host, SETTLE).await;
-        }
-        if let Some(lease) = self.lease.take() {
-            let _ = self.platform.renew_lease(&lease, true).await;
-        }
-    }
-
-    /// Takes the Lease again after a release, if the state is still ours; false when someone else acted.
-    pub async fn resume(&mut self) -> bool {
-        let Ok(held) =
-            lock::acquire(self.host, self.platform, self.service, Patience::For(Duration::ZERO)).await
-        else {
-            return false;
-        };
-        self.lease = Some(held.lease);
-        self.renewed = (self.host.elapsed(), self.host.wall());
-        let (version, clean) = (self.version.clone(), held.taken_from.is_none());
-        if clean && self.reload().await.is_ok() && self.version == version {
-            return true;
-        }
-        self.release().await;
-        false
-    }
-
-    /// What an error means: try on after so long, or stop.
-    async fn endure(&mut self, error: Error, goal: &Goal) -> anyhow::Result<Duration> {
-        self.failures += 1;
-        let wait = Duration::from_millis(100 << self.failures.min(5));
-        match error {
-            Error::Conflict(_) if self.failures < 50 => {
-                self.failures = 0;
-                self.reload().await.or_else(|e| match e {
-                    Error::Overtaken { .. } => Err(tell::failure(self, e)),
-                    _ => Ok(()),
-                })?;
-                Ok(Duration::from_millis(20))
-            }
-            Error::Unreachable(message) => {
-                let now = self.host.elapsed();
-                let since = *self.lost.get_or_insert(now);
-                if since == now {
-                    self.tell(Event::Unreachable { message: message.clone() });
-                }
-                if !self.wrote || now.saturating_sub(since) >= goal.patience {
-                    return Err(tell::failure(self, Error::Unreachable(message)));
-                }
-                Ok(wait.min(Duration::from_secs(2)))
-            }
-            Error::Other(error) if crate::error::failure(&error).is_some() => Err(error),
-            Error::NotFound(_) | Error::Other(_) | Error::Conflict(_) if self.failures < 6 => Ok(wait),
-            error => {
-                if matches!(error, Error::Overtaken { .. } | Error::Terminating(_)) {
-                    self.keeper.close();
-                }
-                Err(tell::failure(self, error))
-            }
-        }
     }
 
     /// The end that the state means for this run.
@@ -547,84 +469,4 @@ impl<'a> Driver<'a> {
             self.tell(event);
         }
     }
-}
-
-/// The rollout is over; what is late and harmless is done if it is due within a minute, else left.
-pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
-    let started = driver.host.elapsed();
-    let settled = |driver: &Driver| {
-        let tidy = driver.state.rollout.as_ref().is_none_or(|r| r.tidy || r.held.is_some());
-        (tidy && !driver.state.resizing) || driver.state.rollout.as_ref().is_some_and(|r| r.held.is_some())
-    };
-    while !settled(driver) {
-        let left = limit.saturating_sub(driver.host.elapsed().saturating_sub(started));
-        let due = driver.next_due().map(|at| at.duration_since(driver.seen.time));
-        let due = due.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
-        if left.is_zero() || due > left {
-            break;
-        }
-        if due > Duration::from_secs(1) {
-            driver.release().await;
-            let interrupted = tokio::select! {
-                biased;
-                () = driver.host.interrupted() => true,
-                () = driver.host.sleep(due) => false,
-            };
-            if interrupted || !driver.resume().await {
-                return;
-            }
-        }
-        match driver.turn().await {
-            Ok(Turned::Again) => {}
-            Ok(Turned::Wait) => {
-                let wait = driver.pause_length(&Goal::new(Mode::Settle), started).min(Duration::from_secs(1));
-                tokio::select! {
-                    biased;
-                    () = driver.host.interrupted() => break,
-                    never = driver.keeper.work() => match never {},
-                    () = driver.platform.changed() => {}
-                    () = driver.host.sleep(wait) => {}
-                }
-            }
-            // Late and harmless: the next command does it.
-            Err(_) => break,
-        }
-    }
-    driver.release().await;
-}
-
-/// The kind of error that a run's end means, for ends that are errors.
-pub fn refusal(driver: &Driver<'_>, end: End) -> Option<anyhow::Error> {
-    let rollout = driver.state.rollout.as_ref()?;
-    let cause = rollout.cause.as_ref()?;
-    let live = driver.state.live.map(|l| l.revision);
-    let kind = match end {
-        End::Aborted => Kind::Refused,
-        End::Failed => Kind::Failed,
-        End::Healthy | End::Reached | End::Paused | End::Idle | End::Detached => return None,
-    };
-    let serves = match (kind, live) {
-        (Kind::Refused, Some(live)) => format!("; revision {live} serves"),
-        _ => String::new(),
-    };
-    let reason = tell::stable(&cause.reason);
-    let verdict = if kind == Kind::Refused { "was refused" } else { "failed" };
-    let message =
-        format!("{}: revision {} {verdict}: {}{serves}", driver.service, rollout.revision, cause.message);
-    let mut failure = Failure::new(kind, reason, message);
-    if let Some(pod) = &cause.pod {
-        failure = failure.object(format!("Pod/{pod}"));
-    }
-    if !cause.log.is_empty() {
-        failure = failure.source(anyhow::anyhow!("the log's last lines:\n{}", cause.log.join("\n")));
-    }
-    if kind == Kind::Failed && rollout.from.is_none() {
-        failure = failure
-            .hint("its pods are left for a look: `msctl logs`; mend it and deploy again, or `msctl delete`");
-    } else if kind == Kind::Refused {
-        failure = failure.hint("mend it and deploy again, or `msctl rollout retry`");
-    } else {
-        failure = failure.hint("`msctl rollout abort` takes it back, `msctl rollout retry` starts it again");
-    }
-    Some(failure.into())
 }

@@ -12,9 +12,7 @@ impl Turn<'_> {
             return self.refuse(rollout, cause);
         }
         self.drain_previous(rollout);
-        if self.runs(rollout.revision)
-            && (rollout.plan.motion != Motion::First || self.first_reached(rollout))
-        {
+        if self.runs(rollout.revision) && self.live_reached(rollout) {
             self.state.live = Some(Placed { slot: live, revision: rollout.revision });
             self.state.resizing = false;
             return self.healthy(rollout);
@@ -34,23 +32,25 @@ impl Turn<'_> {
     fn runs(&mut self, revision: u32) -> bool {
         let live = self.live();
         let seen = self.slot(live);
-        if seen.revision != revision || !self.seen.slots.contains_key(&live) {
-            self.effects.push(Effect::Apply { slot: live, revision });
-            return false;
-        }
         let wanted =
             if self.state.autoscaled { seen.desired.max(self.state.replicas) } else { self.state.replicas };
+        let there = seen.revision == revision && self.seen.slots.contains_key(&live);
+        if !there {
+            self.effects.push(Effect::Apply { slot: live, revision });
+        }
         self.scale(live, wanted);
-        seen.settled(wanted)
+        there && seen.settled(wanted)
     }
 
-    /// The first version is reached under the service's own name, and by the router.
-    fn first_reached(&mut self, rollout: &Rollout) -> bool {
+    /// The live slot is reached under the service's own name, and by the router: a version that nobody can reach is
+    /// not healthy.
+    fn live_reached(&mut self, rollout: &Rollout) -> bool {
         let live = self.live();
         let all = Routing::all(live);
         let selected = self.seen.selection.is_none() || self.select(Selection::only(live));
         let routed = self.seen.route.is_none() || self.route(all.clone());
-        selected && routed && (self.seen.route.is_none() || self.settled(&all, rollout.plan.lag))
+        let first = rollout.plan.motion == Motion::First && self.seen.route.is_some();
+        selected && routed && (!first || self.settled(&all, rollout.plan.lag))
     }
 
     pub(super) fn revert(&mut self, rollout: &Rollout) -> bool {

@@ -129,8 +129,15 @@ pub(super) async fn ask(
 async fn apply(driver: &mut Driver<'_>, intent: &Intent) -> anyhow::Result<()> {
     let place = driver.platform.place();
     tell::classify(driver.observe().await, &place)?;
-    let mut state = driver.state.clone();
-    state.intents.clear();
+    let (mut state, now) = (driver.state.clone(), driver.seen.time);
+    // What others asked for before, and nobody was there to obey, comes first.
+    for earlier in std::mem::take(&mut state.intents).iter().filter(|i| *i != intent) {
+        if let Ok((next, message)) = obey(&state, earlier, now) {
+            state = next;
+            let (verb, by) = (earlier.verb.name().to_owned(), earlier.by.clone());
+            driver.tell(Event::Obeyed { verb, by, message });
+        }
+    }
     let (next, message) = obey(&state, intent, driver.seen.time).map_err(|r| refused(driver.service, r))?;
     if next != driver.state {
         tell::classify(driver.save(next).await, &place)?;
@@ -268,7 +275,9 @@ fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
             Failure::failed("no-target", format!("no revision of {name} was live before the present one"))
                 .into()
         }),
-        Some(number) if lives.contains(&number) && state.revision(number).is_some() => Ok(number),
+        Some(number) if lives.contains(&number) && state.revision(number).is_some_and(|r| !r.pruned) => {
+            Ok(number)
+        }
         Some(number) => Err(Failure::failed(
             "no-target",
             format!("revision {number} of {name} was never live, or is no longer kept"),

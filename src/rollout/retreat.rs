@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::replicas::{self, Counts};
 use super::state::{Cause, DeployResult, Rollout, Stage};
 use super::step::Turn;
-use super::{Effect, Event, Routing, Selection, Slot};
+use super::{Effect, Event, Motion, Routing, Selection, Slot};
 
 impl Turn<'_> {
     /// An abort: ends when nothing reaches the candidate any more.
@@ -21,6 +21,10 @@ impl Turn<'_> {
             r.cursor = 0;
             r.tidy = false;
         });
+        // Asked for another number meanwhile, or part of the live pods made room.
+        let live = self.slot(self.live()).desired;
+        self.state.resizing =
+            !self.state.autoscaled && self.state.live.is_some() && live != self.state.replicas;
         self.events.push(Event::Aborted {
             service: self.service.into(),
             revision: rollout.revision,
@@ -34,6 +38,11 @@ impl Turn<'_> {
         let due = rollout.stage_since + SignedDuration::from_secs(rollout.plan.rollback_deadline as i64);
         if self.now < due {
             self.wake(due);
+            return false;
+        }
+        if self.undriven(rollout.stage_since) {
+            let now = self.now;
+            self.rollout(|r| r.stage_since = now);
             return false;
         }
         let live = self.slot(self.live());
@@ -62,7 +71,11 @@ impl Turn<'_> {
         let (seen, serving) = (self.slot(idle), self.slot(live));
         let replicas = self.replicas();
         let bounds = self.bounds(rollout);
-        let enough = serving.available >= bounds.floor() || seen.available == 0 || rollout.plan.proceed;
+        // Where live pods had made room, those on their way out may still be counted by a watch that is late.
+        let shrunk = rollout.plan.motion == Motion::Replicas || rollout.plan.dynamic_stable;
+        let counted = !shrunk || (serving.current && !serving.lagging);
+        let present = serving.available.min(serving.desired);
+        let enough = (counted && present >= bounds.floor()) || seen.available == 0 || rollout.plan.proceed;
         if let Some(route) = self.seen.route.clone() {
             let all = Routing::all(live);
             if !route.routing.same(&all) {

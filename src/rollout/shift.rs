@@ -83,6 +83,9 @@ impl Turn<'_> {
             }
             return self.overdue(rollout, "the service's selector is widened");
         }
+        if rollout.held.is_some() {
+            return false;
+        }
         self.enter(Stage::Steps);
         self.began_step()
     }
@@ -247,7 +250,12 @@ impl Turn<'_> {
         let there = present.routing.same(&wanted) && self.settled(&wanted, rollout.plan.lag);
         let carried = replicas::carrying(replicas, 100 - present.routing.weight_of(idle).min(100));
         let live_pods = if there { shape.pods.live } else { shape.pods.live.max(carried) };
-        let live_pods = if rollout.plan.dynamic_stable { live_pods } else { shape.pods.live };
+        let live_pods = match rollout.plan.dynamic_stable {
+            // Callers inside the cluster still come by the service's own name; it moves at the switch.
+            true if shape.weight >= 100 => serving.desired.clamp(1, replicas.max(1)),
+            true => live_pods,
+            false => shape.pods.live,
+        };
         // A slot shrinks only after the route no longer counts on it.
         let candidate = if there { shape.pods.candidate } else { shape.pods.candidate.max(seen.desired) };
         self.size(live_pods, candidate);

@@ -11,6 +11,8 @@ pub const SCHEMA: &str = "msctl.dev/rollout-state/v1";
 /// The document's largest size in bytes.
 pub const LIMIT: usize = 64 * 1024;
 const DEPLOYS: usize = 100;
+/// Numbers of revisions whose templates are gone.
+const NUMBERS: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +57,9 @@ pub struct Revision {
     /// Of the folder it was built from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Its template is kept no longer; its number stays its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pruned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +233,8 @@ pub enum Verb {
 /// Never stored; any two are equal, so that it alone never causes a save.
 #[derive(Debug, Clone, Default)]
 pub struct Memo {
+    /// When this driver first decided.
+    pub began: Option<Timestamp>,
     /// The rules last seen accepted, and since when.
     pub settled: Option<(Routing, Timestamp)>,
     /// What we wanted and saw confirmed, to tell a revert from a delay.
@@ -298,6 +305,13 @@ impl State {
         let mut kept = self.clone();
         let surplus = kept.deploys.len().saturating_sub(DEPLOYS);
         kept.deploys.drain(..surplus);
+        let mut forgotten = kept.revisions.iter().filter(|r| r.pruned).count().saturating_sub(NUMBERS);
+        kept.revisions.retain(|r| {
+            !r.pruned || forgotten == 0 || {
+                forgotten -= 1;
+                false
+            }
+        });
         loop {
             let body = serde_json::to_string(&kept).unwrap_or_default();
             if body.len() <= LIMIT || kept.deploys.len() <= 2 {
@@ -330,6 +344,7 @@ impl State {
             image: image.into(),
             at: now,
             commit: None,
+            pruned: false,
         });
         number
     }

@@ -198,6 +198,11 @@ impl Turn<'_> {
             self.wake(due);
             return None;
         }
+        if self.undriven(rollout.clock) {
+            let now = self.now;
+            self.rollout(|r| r.clock = now);
+            return None;
+        }
         let problem = seen.problems.first().filter(|_| ours);
         let mut message = format!(
             "no progress for {} (progressDeadline): {waiting}",
@@ -216,8 +221,14 @@ impl Turn<'_> {
         })
     }
 
+    /// Nobody drove since `clock`: what is asked for only now has had no time, however late it is.
+    pub fn undriven(&self, clock: Timestamp) -> bool {
+        !self.effects.is_empty() && self.state.memo.began.is_some_and(|began| clock < began)
+    }
+
     /// Keeps since when the present rules are accepted.
     fn remember(&mut self) {
+        self.state.memo.began.get_or_insert(self.now);
         let accepted = self.seen.route.as_ref().filter(|r| r.accepted);
         self.state.memo.settled = match (accepted, self.state.memo.settled.take()) {
             (None, _) => None,

@@ -17,14 +17,17 @@ impl Turn<'_> {
             return false;
         }
         let keep = self.state.needed(rollout.plan.history);
-        let surplus = self.state.revisions.iter().any(|r| !keep.contains(&r.number));
-        if surplus && self.state.revisions.len() > rollout.plan.history as usize {
-            // Forgotten only when they are gone: whoever comes after a crash in between asks again.
+        let stored = self.state.revisions.iter().filter(|r| !r.pruned).count();
+        let surplus = self.state.revisions.iter().any(|r| !r.pruned && !keep.contains(&r.number));
+        if surplus && stored > rollout.plan.history as usize {
+            // Pruned only when they are gone: whoever comes after a crash in between asks again.
             if self.state.memo.pruned.as_ref() != Some(&keep) {
                 self.effects.push(Effect::Prune { keep });
                 return false;
             }
-            self.state.revisions.retain(|r| keep.contains(&r.number));
+            for revision in &mut self.state.revisions {
+                revision.pruned = !keep.contains(&revision.number);
+            }
         }
         self.rollout(|r| r.tidy = true);
         false

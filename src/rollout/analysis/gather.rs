@@ -151,7 +151,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Before the driver leaves: what is being tidied up is done.
-    pub async fn leave(&mut self) {
+    pub async fn leave(&mut self, host: &dyn Host) {
         let tidy = async {
             while self.sweeping > 0 {
                 match self.running.next().await {
@@ -161,7 +161,11 @@ impl<'a> Gatherer<'a> {
                 }
             }
         };
-        let _ = tokio::time::timeout(LEAVING, tidy).await;
+        tokio::select! {
+            biased;
+            () = tidy => {}
+            () = host.sleep(LEAVING) => {}
+        }
     }
 
     /// Returns when a measurement is there; never while none is under way.
