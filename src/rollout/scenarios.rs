@@ -22,7 +22,12 @@ pub fn template(version: &str) -> Template {
 
 impl Bench {
     pub fn new(router: bool, replicas: u32, rollout: &str) -> Bench {
-        let text = format!("service: orders\nreplicas: {replicas}\nrollout: {rollout}\n");
+        Bench::of(router, replicas, rollout, "")
+    }
+
+    /// With more lines of msctl.yaml.
+    pub fn of(router: bool, replicas: u32, rollout: &str, more: &str) -> Bench {
+        let text = format!("service: orders\nreplicas: {replicas}\nrollout: {rollout}\n{more}");
         let service: Service = crate::service::parse_yaml(&text, std::path::Path::new("msctl.yaml")).unwrap();
         let world = world(router, 7);
         lock(&world).surge = service.rollout.surge.ceil(replicas);
@@ -401,8 +406,7 @@ fn scenario_34_traffic_pointed_back_to_the_old_slot() {
     assert_eq!(code(&bench.deploy("v2", Options::default())), 0);
     {
         let mut world = lock(&bench.world);
-        world.selection = Some(Selection::Blue);
-        world.selected_by = Some("argocd-controller".into());
+        world.select(Selection::Blue, "argocd-controller");
     }
     bench.later(3 * 3600);
     let _ = bench.attach(true);
@@ -429,4 +433,55 @@ fn scenario_35_an_undriven_candidate_that_crashes() {
     assert_eq!(code(&bench.attach(true)), 5);
     assert_eq!(bench.status().phase, Phase::Aborted);
     assert!(lock(&bench.world).route.clone().unwrap().0.same(&Routing::all(Slot::Blue)));
+}
+
+#[test]
+fn scenario_36_a_prune_takes_nothing_that_serves() {
+    let bench = Bench::new(true, 2, "{strategy: canary, history: 1, steps: [{weight: 50}, {pause: {}}]}");
+    first(&bench);
+    for version in 2..=5u32 {
+        let logged = lock(&bench.world).log.len();
+        assert_eq!(code(&bench.deploy(&format!("v{version}"), Options::default())), 6);
+        let (live, candidate) = (bench.state().live.unwrap(), bench.state().candidate.unwrap());
+        {
+            let world = lock(&bench.world);
+            assert!(!world.log[logged..].iter().any(|l| l.contains("Prune")), "nothing is pruned on the way");
+            assert!(world.has_template(live.revision) && world.has_template(candidate.revision));
+        }
+        bench.ask(Verb::Promote { full: false }).unwrap();
+        let world = lock(&bench.world);
+        assert!(world.has_template(version) && world.has_template(version - 1), "the way back is kept");
+    }
+    let state = bench.state();
+    assert!(state.revision(1).unwrap().pruned && !lock(&bench.world).has_template(1));
+    assert!(bench.undo(Some(1)).is_err(), "what is pruned is no target");
+    // Deployed anew, it has its old number, and its template.
+    assert_eq!(code(&bench.deploy("v1", Options::default())), 6);
+    assert_eq!(bench.state().candidate.unwrap().revision, 1);
+    bench.ask(Verb::Promote { full: true }).unwrap();
+    assert_eq!((bench.state().live.unwrap().revision, bench.state().revisions.len()), (1, 5));
+    bench.sound();
+}
+
+/// A held rollout gives no traffic to a candidate that has none yet.
+#[test]
+fn a_pause_before_the_first_step_holds_it_there() {
+    let bench = Bench::new(true, 2, "{strategy: canary, abortDelay: 1h, steps: [{weight: 50}]}");
+    first(&bench);
+    bench.behave(2, Behaviour::NeverReady);
+    let timeout = Options { timeout: Some(Duration::from_secs(5)), ..Default::default() };
+    assert_eq!(code(&bench.deploy("v2", timeout)), 124);
+    bench.ask(Verb::Abort).unwrap();
+    bench.behave(2, Behaviour::Good);
+    let now = lock(&bench.world).time();
+    let mut state = bench.state();
+    for verb in [Verb::Retry, Verb::Pause] {
+        state = obey(&state, &Intent { verb, by: "you".into(), at: now }, now).unwrap().0;
+    }
+    let seen = {
+        let place = Place::new(&bench.world);
+        run(&bench.world, vec![Box::pin(place.observe())]).pop().unwrap().unwrap().unwrap()
+    };
+    let decision = step("orders", &state, &seen, seen.time);
+    assert_eq!(decision.effects, [], "{:?}", decision.state.rollout);
 }

@@ -1,0 +1,267 @@
+//! What must hold at every moment, whatever happens; what does not is kept beside the log that led to it.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::rollout::replicas::Bounds;
+use crate::rollout::{DeployResult, Effect, Slot, State};
+
+/// The memory that the laws need. `Default`: only what every scenario must keep.
+#[derive(Debug, Default)]
+pub struct Laws {
+    /// Every law is watched, for services of this surge and unavailable.
+    pub strict: Option<(crate::service::Amount, crate::service::Amount)>,
+    /// Both slots may be full at once.
+    pub double: bool,
+    /// Someone else sets the number of pods.
+    pub autoscaled: bool,
+    /// The live slot may shrink under the router's weight.
+    pub dynamic: bool,
+    /// Something was live once.
+    served: bool,
+    /// R as it was asked for; what each door must keep while it changes, and what may still be asked for.
+    high: u32,
+    low: [u32; 2],
+    peak: u32,
+    /// Pods that were taken unasked, until when that excuses their lack.
+    excused: Vec<u64>,
+    /// Until then nobody can know of the last loss; and after it, until enough pods are there again.
+    wounded: Option<u64>,
+    /// Someone else pointed the service's name, or the route, and nobody pointed it back.
+    pub meddled: (bool, bool),
+    /// Since when requests reach a slot.
+    since: [Option<u64>; 2],
+    tenure: BTreeMap<String, u64>,
+    tenures: u64,
+    written: u64,
+    numbers: BTreeMap<String, u32>,
+    deploys: u32,
+    live: Option<u32>,
+}
+
+impl Laws {
+    pub fn excuse(&mut self, until: u64) {
+        self.excused.push(until);
+        self.wounded = self.wounded.max(Some(until));
+    }
+    pub fn took(&mut self, holder: &str) {
+        self.tenures += 1;
+        self.tenure.insert(holder.to_owned(), self.tenures);
+    }
+    fn missing(&self, now: u64) -> u32 {
+        self.excused.iter().filter(|until| **until > now).count() as u32
+    }
+    fn bounds(&self, replicas: u32) -> Option<Bounds> {
+        let (surge, unavailable) = self.strict.as_ref()?;
+        Some(Bounds::new(replicas, surge.ceil(replicas), unavailable.floor(replicas)))
+    }
+}
+
+fn only(slot: Slot) -> [bool; 2] {
+    Slot::ALL.map(|s| s == slot)
+}
+
+impl World {
+    fn breaks(&mut self, why: String) {
+        if self.broken.len() < 20 {
+            self.broken.push(format!("at {}: {why}", self.now));
+        }
+        self.note(|_| format!("BROKEN {why}"));
+    }
+
+    /// Of the slots in `reached`: pods that can serve, or could if nobody had taken them.
+    fn capacity(&self, reached: [bool; 2]) -> u32 {
+        let of = |i: usize| self.cells[i].available(self.now) + self.cells[i].lost(self.now);
+        (0..2).filter(|i| reached[*i]).map(of).sum::<u32>() + self.laws.missing(self.now)
+    }
+
+    /// At every change.
+    pub(super) fn check(&mut self) {
+        let (routed, selected) = (self.reached(), self.selected());
+        let now = self.now;
+        if let Some(floor) = self.floor {
+            let serving = self.capacity(routed);
+            if serving < floor {
+                self.breaks(format!("{serving} pods can serve, {floor} must"));
+            }
+        }
+        for index in 0..2 {
+            let reached = routed[index] || selected[index];
+            self.laws.since[index] = reached.then(|| self.laws.since[index].unwrap_or(now));
+        }
+        if self.laws.strict.is_some() && self.laws.served {
+            self.check_capacity(routed, selected);
+            self.check_ceiling();
+            self.check_trailing();
+        }
+    }
+
+    fn check_capacity(&mut self, routed: [bool; 2], selected: [bool; 2]) {
+        let floor = |replicas: u32, laws: &Laws| laws.bounds(replicas).map_or(0, |b| b.floor());
+        let doors = [routed, selected];
+        let capacity = doors.map(|door| self.capacity(door));
+        for (low, capacity) in self.laws.low.iter_mut().zip(capacity) {
+            if *low < self.laws.high && capacity >= self.laws.high {
+                *low = self.laws.high;
+            }
+        }
+        let mut need = self.laws.low.map(|low| floor(low, &self.laws));
+        if self.laws.wounded.is_some_and(|until| {
+            self.now > until && capacity.iter().zip(need).all(|(capacity, need)| *capacity >= need)
+        }) {
+            self.laws.wounded = None;
+        }
+        if self.laws.wounded.is_some() {
+            return;
+        }
+        if self.laws.dynamic {
+            need[1] = need[1].min(1);
+        }
+        let (service, route) = self.laws.meddled;
+        if !service && !route && capacity[0] < need[0] {
+            self.breaks(format!("{} pods can serve, {} must", capacity[0], need[0]));
+        }
+        if self.route.is_some() && !service && capacity[1] < need[1] {
+            let text = "pods can serve under the service's name";
+            self.breaks(format!("{} {text}, {} must", capacity[1], need[1]));
+        }
+        let Some((routing, ..)) = self.route.clone().filter(|_| !route && need[0] > 0) else { return };
+        if routing.weight > 100 {
+            self.breaks(format!("weight {}", routing.weight));
+        }
+        for slot in Slot::ALL.into_iter().filter(|s| routing.reaches(*s)) {
+            if self.capacity(only(slot)) == 0 {
+                self.breaks(format!("requests are sent to {slot}, which has no available pod"));
+            }
+        }
+    }
+
+    fn check_ceiling(&mut self) {
+        let most = |replicas: u32| {
+            let bounds = self.laws.bounds(replicas)?;
+            let full = replicas.max(1);
+            Some(if self.laws.double { 2 * full + bounds.surge } else { full + bounds.surge.max(1) })
+        };
+        let alive: u32 = self.cells.iter().map(|c| c.desired).sum();
+        let (Some(now), Some(most)) = (most(self.laws.high), most(self.laws.peak)) else { return };
+        if alive <= now {
+            self.laws.peak = self.laws.high;
+        } else if alive > most && !self.laws.autoscaled {
+            self.breaks(format!("{alive} pods, {most} at most"));
+        }
+    }
+
+    /// Requests on their way must find a pod.
+    fn check_trailing(&mut self) {
+        if self.laws.meddled != (false, false) {
+            return;
+        }
+        for index in 0..2 {
+            let coming = self.now < self.trailing[index] && self.laws.low[0] > 0;
+            let capacity = self.capacity(only(Slot::ALL[index]));
+            if coming && self.cells[index].desired == 0 && capacity == 0 {
+                self.breaks(format!("{} has no pod while its requests are on their way", Slot::ALL[index]));
+            }
+        }
+    }
+
+    /// Before an effect is done.
+    pub(super) fn judge_effect(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Apply { slot, .. } => {
+                let empty = self.cell(*slot).pods.is_empty();
+                let meddled = self.laws.meddled != (false, false);
+                if !empty && !self.reached()[*slot as usize] && self.laws.served && !meddled {
+                    self.breaks(format!("template of {slot} replaced over pods"));
+                }
+            }
+            Effect::Scale { slot, replicas: 0 } => {
+                let (routed, selected) = (self.reached(), self.selected());
+                let index = *slot as usize;
+                let both = routed[index] && routed[1 - index] && self.route.is_none();
+                let reached = routed[index] || (selected[index] && !both);
+                let meddled = self.laws.strict.is_some() && self.laws.meddled != (false, false);
+                if reached && !both && self.available(*slot) > 0 && !meddled {
+                    self.breaks(format!("{slot} scaled to 0 while requests reach it"));
+                }
+            }
+            Effect::Route(routing) => {
+                self.laws.meddled.1 = false;
+                for slot in Slot::ALL {
+                    let before = self.route.as_ref().is_some_and(|(r, ..)| r.reaches(slot));
+                    let empty = self.capacity(only(slot)) == 0 && self.available(slot.other()) > 0;
+                    if routing.reaches(slot) && !before && self.laws.served && empty {
+                        self.breaks(format!("weight given to {slot}, which has no available pod"));
+                    }
+                }
+            }
+            Effect::Select(_) => self.laws.meddled.0 = false,
+            Effect::Scale { .. } | Effect::Prune { .. } => {}
+        }
+    }
+
+    /// Who writes must be the last who took the Lease; who takes pods must have looked.
+    pub(super) fn judge_writer(&mut self, holder: &str, effect: &Effect, reread: u64) {
+        let tenure = self.laws.tenure.get(holder).copied().unwrap_or(0);
+        if tenure < self.laws.written {
+            self.breaks(format!("{holder} writes after another driver did: {effect:?}"));
+        }
+        self.laws.written = self.laws.written.max(tenure);
+        if let Effect::Scale { slot, replicas: 0 } = effect
+            && self.laws.strict.is_some()
+            && self.selection != Some(crate::rollout::Selection::Both)
+            && self.laws.since[*slot as usize].is_some_and(|since| since < reread)
+            && self.available(*slot) > 0
+        {
+            self.breaks(format!("{slot} scaled to 0 although requests have reached it for long"));
+        }
+    }
+
+    /// Every saved document.
+    pub(super) fn judge_state(&mut self, body: &str) {
+        if self.laws.strict.is_none() && self.recording && self.laws.served {
+            return;
+        }
+        let state = match State::parse(body) {
+            Ok(state) => state,
+            Err(why) => return self.breaks(format!("the saved state cannot be read: {why}")),
+        };
+        if body.len() > crate::rollout::state::LIMIT {
+            self.breaks("the saved state is too large".into());
+        }
+        for revision in &state.revisions {
+            let known = *self.laws.numbers.entry(revision.hash.clone()).or_insert(revision.number);
+            if known != revision.number {
+                self.breaks(format!("{} was revision {known}, and is {}", revision.hash, revision.number));
+            }
+        }
+        let last = state.deploys.last().map_or(0, |d| d.number);
+        if last < self.laws.deploys {
+            self.breaks(format!("deploy {last} after {}", self.laws.deploys));
+        }
+        self.laws.deploys = last;
+        let live = state.live.map(|l| l.revision);
+        if let Some(revision) = live.filter(|_| live != self.laws.live) {
+            self.laws.live = live;
+            let healthy =
+                |d: &crate::rollout::Deploy| d.revision == revision && d.result == DeployResult::Healthy;
+            if !state.deploys.iter().any(healthy) {
+                self.breaks(format!("revision {revision} is live, and no deploy of it was healthy"));
+            }
+            let bad = self
+                .behaviours
+                .get(&revision)
+                .is_some_and(|b| matches!(b, super::Behaviour::Crashes(_) | super::Behaviour::NeverReady));
+            if bad && state.replicas > 0 && self.laws.served {
+                self.breaks(format!("revision {revision}, which never serves, is live"));
+            }
+        }
+        if live.is_some() && !self.laws.served {
+            self.laws.served = true;
+            self.laws.low = [state.replicas; 2];
+        }
+        self.laws.high = state.replicas;
+        self.laws.peak = self.laws.peak.max(state.replicas);
+        self.laws.low = self.laws.low.map(|low| low.min(state.replicas));
+    }
+}
