@@ -150,8 +150,12 @@ fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
         steps.insert(first, analyze);
         return Ok(steps);
     }
+    let share = |percent: u8| Amount::Share(crate::service::Percent(f64::from(percent)));
     let pods = match &steps[first] {
-        Step::Weight(weight) => Amount::Share(crate::service::Percent(f64::from(*weight))),
+        Step::Weight(percent) => share(*percent),
+        Step::Cohort { matches, .. } if !matches.is_empty() => share(100),
+        Step::Cohort { percent, .. } => share(*percent),
+        Step::Mirror(Some(mirror)) => share(mirror.percent),
         _ => Amount::Count(1),
     };
     // The pods that the first share needs, and from there what each share needs.

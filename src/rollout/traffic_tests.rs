@@ -74,6 +74,22 @@ fn a_test_ends_by_a_person_by_time_or_by_its_metrics() {
     }
 }
 
+/// Own traffic comes before the first user's, on as many pods as these users will need.
+#[test]
+fn a_smoke_comes_before_the_cohort_and_before_the_copies() {
+    let smoke = "analysis: {metrics: [{name: smoke, smoke: {path: /}}]}";
+    for (rollout, pods) in [
+        ("strategy: ab, ab: {match: [{method: GET}]}", [4, 4, 4, 4, 4, 4]),
+        ("strategy: ab, ab: {percent: 25}", [1, 1, 1, 1, 1, 4]),
+        ("strategy: mirror, mirror: {percent: 50}", [2, 2, 2, 2, 2, 4]),
+    ] {
+        let plan = planned(4, &format!("{{{rollout}, {smoke}}}"));
+        assert!(matches!(plan.steps[1], Step::Analyze { .. }), "{:?}", plan.steps);
+        assert!(!plan.shape(1, 4).served() && plan.shape(2, 4).served(), "{:?}", plan.steps);
+        assert_eq!(plan.forecast(4).iter().map(|s| s.candidate).collect::<Vec<_>>(), pods, "{rollout}");
+    }
+}
+
 /// What the router is told at each step of each strategy.
 #[test]
 fn golden_routes() {
