@@ -290,7 +290,7 @@ fn on_a_terminal_a_rollout_is_a_picture_that_survives_a_resize() {
     }
     assert!(picture.contains("50 %") && picture.contains("pause until promoted"), "{picture:?}");
     shop.exits(0, &["rollout", "promote"]);
-    session.exp_string("revision 2 is healthy (").unwrap();
+    session.exp_string("revision 2 is \x1b[32mhealthy").unwrap();
     session.exp_eof().unwrap();
     let ended = session.process().wait().unwrap();
     assert!(matches!(ended, rexpect::process::WaitStatus::Exited(_, 0)), "{ended:?}");
