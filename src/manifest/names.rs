@@ -15,6 +15,8 @@ pub const SLOT: &str = "msctl.dev/slot";
 pub const REVISION: &str = "msctl.dev/revision";
 /// On what is kept of a deploy: its number.
 pub const DEPLOY: &str = "msctl.dev/deploy";
+/// What is an experiment's and no slot's: `baseline` or `candidate`.
+pub const EXPERIMENT: &str = "msctl.dev/experiment";
 /// The fence against a driver that was overtaken.
 pub const EPOCH: &str = "msctl.dev/epoch";
 /// Of the object as it was applied, without the epoch.

@@ -319,7 +319,12 @@ pub trait Platform: Send + Sync {
     fn namespace(&self) -> String {
         String::new()
     }
-    /// Whether Jobs can be run here.
+    /// As `get`, from an experiment's fresh pod: the candidate's, or the baseline's.
+    async fn get_fresh(&self, candidate: bool, path: &str) -> Result<Vec<Answer>> {
+        let side = if candidate { "candidate" } else { "baseline" };
+        Err(Error::Other(anyhow::anyhow!("no {side} can be asked for {path} in {}", self.place())))
+    }
+    /// Whether Jobs and experiments can be run here.
     fn has_jobs(&self) -> bool {
         false
     }

@@ -338,6 +338,12 @@ async fn measurable(
     let Some(live) = state.live else { return Ok(Vec::new()) };
     let known = state.revisions.iter().find(|r| r.hash == template.hash).map(|r| r.number);
     // A revision that was live not long ago need not prove itself.
+    let experiments = spec.steps.iter().any(|s| matches!(s, super::Step::Experiment { .. }));
+    if experiments && !platform.has_jobs() {
+        return Err(Failure::usage("experiment", "rollout.steps: an experiment needs a cluster, and this is the local platform")
+            .hint("`environments.local.rollout` may have other steps: an analyze step judges the candidate against the live slot")
+            .into());
+    }
     if spec.judging.is_empty() || known.is_some_and(|r| state.recent(r, spec.window)) {
         return Ok(Vec::new());
     }
@@ -348,6 +354,7 @@ async fn measurable(
         live: live.slot,
         revision: known.unwrap_or(state.numbered + 1),
         live_revision: live.revision,
+        experiment: false,
     };
     super::analysis::check(&spec.judging, host, platform, &target).await
 }

@@ -348,6 +348,7 @@ impl<'a> Driver<'a> {
             live: candidate.other(),
             revision: rollout.revision,
             live_revision: self.state.live.map_or(0, |l| l.revision),
+            experiment: rollout.experiments(),
         };
         self.gatherer.want(asks, &rollout.plan.judging, target, self.state.epoch, self.seen.time);
     }

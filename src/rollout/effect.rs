@@ -17,6 +17,9 @@ pub enum Effect {
     Route(Routing),
     /// The service's own name reaches these slots.
     Select(Selection),
+    /// A fresh pod each of these revisions, the live and the candidate's, that share the traffic of the slot `live`;
+    /// with None neither is there.
+    Experiment { live: Slot, revisions: Option<(u32, u32)> },
     /// Templates and configuration of all revisions but these are dropped, unless a pod still names them.
     Prune { keep: Vec<u32> },
 }

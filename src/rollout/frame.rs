@@ -22,7 +22,9 @@ impl Frame {
                 Step::Pause(Wait::Seconds(seconds)) if rollout.stage == Stage::Steps => {
                     Some(rollout.step_since + SignedDuration::from_secs(*seconds as i64))
                 }
-                Step::Analyze { .. } if rollout.stage == Stage::Steps => rollout.trial.until,
+                Step::Analyze { .. } | Step::Experiment { .. } if rollout.stage == Stage::Steps => {
+                    rollout.trial.until
+                }
                 _ => None,
             };
             rollout.plan.steps.iter().enumerate().map(move |(index, step)| StepLine {

@@ -108,10 +108,19 @@ impl Turn<'_> {
         if trial.step.take().is_some() {
             fold(judging, trial, self.now);
         }
-        let Some(Step::Analyze { seconds, metrics }) = rollout.plan.steps.get(rollout.cursor) else { return };
+        let (seconds, metrics) = match rollout.plan.steps.get(rollout.cursor) {
+            Some(Step::Analyze { seconds, metrics }) => (*seconds, metrics),
+            Some(Step::Experiment { seconds, metrics }) => (Some(*seconds), metrics),
+            _ => return,
+        };
         let restarts = self.slot(self.idle()).restarts;
         trial.restarts.get_or_insert(restarts);
-        let warm = if trial.first.is_some() { warm(judging, trial, self.now) } else { self.now };
+        let warm = match rollout.experiments() {
+            // Fresh pods are cold, whatever the candidate's age.
+            true => self.now + SignedDuration::from_secs(judging.warm_up as i64),
+            false if trial.first.is_some() => warm(judging, trial, self.now),
+            false => self.now,
+        };
         let named = |m: &&Metric| match metrics.is_empty() {
             true => !matches!(m.measure, Measure::Smoke { .. }),
             false => metrics.contains(&m.name) || m.measure == Measure::Restarts,
@@ -174,7 +183,8 @@ impl Turn<'_> {
 
     /// A container that ends takes its counters with it: that alone is a failed measurement.
     fn count_restarts(&mut self, judging: &Judging, trial: &mut Trial) {
-        let (now, seen) = (self.now, self.slot(self.idle()).restarts);
+        let fresh = self.seen.experiment.as_ref().map_or(0, |e| e.candidate.restarts);
+        let (now, seen) = (self.now, self.slot(self.idle()).restarts + fresh);
         let Some(base) = trial.restarts else { return };
         // A pod that went took its restarts along.
         let base = base.min(seen);
@@ -209,9 +219,14 @@ impl Turn<'_> {
     }
 
     fn ask(&mut self, judging: &Judging, trial: &Trial, cursor: usize) {
+        let fresh = self.state.rollout.as_ref().is_some_and(Rollout::experiments);
         for (track, inline) in active(trial, cursor) {
             let Some(metric) = judging.metric(&track.metric) else { continue };
             if metric.measure == Measure::Restarts || !track.running() {
+                continue;
+            }
+            // One pair of pods is read at a time: an experiment's, while it runs.
+            if fresh && !inline && metric.measure.scraped() {
                 continue;
             }
             let next = if track.window > self.now { track.window } else { track.due };

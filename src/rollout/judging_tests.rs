@@ -9,7 +9,7 @@ use super::super::{
 };
 use super::*;
 use crate::rollout::analysis::replay;
-use crate::rollout::{Abilities, Effect};
+use crate::rollout::{Abilities, Effect, Experiment, Fresh};
 use crate::service::Strategy;
 
 type Answer = Box<dyn FnMut(&Ask, Timestamp) -> Option<Result<Sighting, String>>>;
@@ -163,6 +163,13 @@ impl World {
             }
             Effect::Route(routing) => self.seen.route.as_mut().unwrap().routing = routing.clone(),
             Effect::Select(selection) => self.seen.selection = Some(*selection),
+            Effect::Experiment { revisions, .. } => {
+                let fresh = |revision| Fresh { revision, available: true, restarts: 0 };
+                self.seen.experiment = revisions.map(|(live, candidate)| Experiment {
+                    baseline: fresh(live),
+                    candidate: fresh(candidate),
+                });
+            }
             Effect::Prune { .. } => {}
         }
     }
@@ -495,4 +502,38 @@ fn the_share_is_checked_by_what_the_pods_counted() {
         let told = world.events.iter().filter(|e| matches!(e, Event::Warned { .. })).count();
         assert_eq!((told, world.rollout().stage), (warned, Stage::Steps), "{rollout} {share}");
     }
+}
+#[test]
+fn scenario_25_an_experiment_compares_fresh_pods_and_is_removed_whatever_it_says() {
+    let steps = "{experiment: 30s, metrics: [errors]}, {weight: 50}, {weight: 100}";
+    let text = canary(steps, "background: false,", ERRORS);
+    let begun = |world: &World| world.seen.experiment.clone();
+    let mut good = World::new(&text, traffic(10.0, 0));
+    good.run(20);
+    let experiment = begun(&good).expect("is there while its step lasts");
+    assert_eq!((experiment.baseline.revision, experiment.candidate.revision, good.weight()), (1, 2, 0));
+    good.run(60);
+    assert_eq!((good.rollout().stage, begun(&good)), (Stage::Healthy, None));
+    assert!(good.elapsed() >= 30, "judged for {} s", good.elapsed());
+
+    let mut bad = World::new(&text, traffic(10.0, 10));
+    bad.run(100);
+    assert_eq!((bad.rollout().stage, bad.reason()), (Stage::Aborted, "analysis-failed"));
+    bad.settle();
+    assert_eq!((begun(&bad), bad.weight()), (None, 0), "nobody else met it");
+
+    for verb in [Verb::Abort, Verb::Promote { full: false }, Verb::Promote { full: true }] {
+        let mut left = World::new(&text, traffic(10.0, 0));
+        left.run(5);
+        assert!(begun(&left).is_some());
+        left.ask(verb.clone());
+        left.run(2);
+        left.settle();
+        assert_eq!(begun(&left), None, "{verb:?}");
+    }
+    let mut crashing = World::new(&text, traffic(10.0, 0));
+    crashing.run(5);
+    crashing.seen.experiment.as_mut().unwrap().candidate.restarts = 1;
+    crashing.run(5);
+    assert_eq!(crashing.reason(), "analysis-failed");
 }

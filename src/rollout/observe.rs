@@ -24,6 +24,25 @@ pub struct Observation {
     pub state_version: Option<String>,
     /// The service's place is being deleted.
     pub terminating: bool,
+    /// Fresh pods beside the slots; None: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
+}
+
+/// What an experiment compares.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    pub baseline: Fresh,
+    pub candidate: Fresh,
+}
+
+/// One side's pod.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fresh {
+    /// 0: not made yet.
+    pub revision: u32,
+    pub available: bool,
+    pub restarts: u32,
 }
 
 /// One slot. Counts are of pods of the slot's present template unless they say otherwise.

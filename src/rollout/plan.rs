@@ -142,7 +142,7 @@ fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
         Step::Match(rules) => !rules.is_empty(),
         Step::Mirror(mirror) => mirror.is_some(),
         Step::Cohort { .. } => true,
-        Step::Scale(_) | Step::Pause(_) | Step::Analyze { .. } => false,
+        Step::Scale(_) | Step::Pause(_) | Step::Analyze { .. } | Step::Experiment { .. } => false,
     });
     let Some(first) = first else { return Ok(steps) };
     let analyze = Step::Analyze { seconds: None, metrics: smokes };
@@ -263,6 +263,7 @@ impl Plan {
         let over = self.steps.iter().find(|step| match step {
             Step::Pause(Wait::Seconds(seconds)) => *seconds > LONG,
             Step::Analyze { seconds, .. } => seconds.is_some_and(|s| s > LONG),
+            Step::Experiment { seconds, .. } => *seconds > LONG,
             _ => false,
         });
         match (self.strategy, over) {
@@ -291,7 +292,7 @@ impl Plan {
             match step {
                 Step::Weight(weight) => shape.weight = *weight,
                 Step::Scale(amount) => scale = *amount,
-                Step::Pause(_) | Step::Analyze { .. } => passing = !cohort,
+                Step::Pause(_) | Step::Analyze { .. } | Step::Experiment { .. } => passing = !cohort,
                 Step::Match(rules) => shape.matches = rules.clone(),
                 Step::Mirror(mirror) => shape.mirror = mirror.clone(),
                 Step::Cohort { matches, percent } => {
@@ -381,12 +382,13 @@ impl Plan {
                 }
             };
             before = pods;
+            let fresh = if matches!(step, Step::Experiment { .. }) { 2 } else { 0 };
             let reached = if self.motion == Motion::Replicas { pods.share() } else { weight };
             StepForecast {
                 step: step.label(),
                 candidate: pods.candidate,
                 live: pods.live,
-                peak,
+                peak: peak + fresh,
                 weight: reached,
             }
         });

@@ -124,7 +124,9 @@ impl Turn<'_> {
         }
         let shape = rollout.plan.shape(rollout.cursor, self.replicas());
         let formed = self.form(rollout, &shape);
-        if let Some(moved) = self.analyse(rollout, &shape, matches!(formed, Formed::Reached)) {
+        let fresh = self.experiment(rollout);
+        let ready = matches!(formed, Formed::Reached) && fresh.is_none();
+        if let Some(moved) = self.analyse(rollout, &shape, ready) {
             return moved;
         }
         if rollout.held.is_some() {
@@ -133,6 +135,15 @@ impl Turn<'_> {
         let over = match step {
             Step::Pause(Wait::Person) => false,
             Step::Analyze { .. } => self.analysed(),
+            Step::Experiment { .. } => {
+                if let Some(what) = fresh.filter(|_| rollout.trial.step != Some(rollout.cursor)) {
+                    return match self.judge(rollout, idle, Some(what)) {
+                        Some(cause) => self.refuse(rollout, cause),
+                        None => false,
+                    };
+                }
+                self.analysed()
+            }
             Step::Pause(Wait::Seconds(seconds)) => {
                 let due = rollout.step_since + SignedDuration::from_secs(*seconds as i64);
                 if self.now < due {
@@ -159,6 +170,25 @@ impl Turn<'_> {
             }
         };
         over && self.judged_enough(rollout, &shape) && self.next_step(rollout)
+    }
+
+    /// Has the pods made that the step compares; Some: what it waits for.
+    fn experiment(&mut self, rollout: &Rollout) -> Option<String> {
+        let live = self.state.live.filter(|_| rollout.experiments())?;
+        let wanted = (live.revision, rollout.revision);
+        let seen = self.seen.experiment.clone().unwrap_or_default();
+        let ours = (seen.baseline.revision, seen.candidate.revision) == wanted;
+        if !ours {
+            self.effects.push(Effect::Experiment { live: live.slot, revisions: Some(wanted) });
+        }
+        let up = |fresh: &super::Fresh| if fresh.available { "is" } else { "is not" };
+        (!ours || !seen.baseline.available || !seen.candidate.available).then(|| {
+            format!(
+                "the experiment's baseline {} available, its candidate {}",
+                up(&seen.baseline),
+                up(&seen.candidate)
+            )
+        })
     }
 
     fn next_step(&mut self, rollout: &Rollout) -> bool {

@@ -23,6 +23,11 @@ pub enum Step {
         seconds: Option<u64>,
         metrics: Vec<String>,
     },
+    /// Fresh pods of both versions, judged against each other by these metrics (all when none is named).
+    Experiment {
+        seconds: u64,
+        metrics: Vec<String>,
+    },
     /// Requests that match go to the candidate, until the next wait is over; none removes the rule.
     Match(Vec<Match>),
     /// Requests copied to the candidate; None stops it.
@@ -44,6 +49,11 @@ impl Step {
             Step::Scale(None) => "scale to match the weight".into(),
             Step::Pause(Wait::Person) => "pause until promoted".into(),
             Step::Pause(Wait::Seconds(s)) => format!("pause {}", crate::service::Duration::secs(*s)),
+            Step::Experiment { seconds, metrics } => {
+                let names =
+                    if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
+                format!("experiment {}{names}", crate::service::Duration::secs(*seconds))
+            }
             Step::Analyze { seconds, metrics } => {
                 let time = seconds.map(|s| format!(" {}", crate::service::Duration::secs(s)));
                 let names =
@@ -205,10 +215,8 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
 }
 
 fn step(service: &Service, spec: &StepSpec) -> anyhow::Result<Step> {
-    if spec.experiment.is_some() {
-        return Err(Failure::usage("experiment", "rollout.steps: experiment is not part of this build")
-            .hint("an analyze step judges the candidate against the live slot: `max: 1.2x`")
-            .into());
+    if let Some(time) = spec.experiment {
+        return Ok(Step::Experiment { seconds: time.0.as_secs().max(1), metrics: spec.metrics.clone() });
     }
     if let Some(time) = spec.analyze {
         let seconds = Some(time.0.as_secs().max(1));

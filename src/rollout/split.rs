@@ -51,7 +51,10 @@ impl Turn<'_> {
         measured: &[Measured],
     ) {
         let plain = shape.matches.is_empty() && shape.mirror.is_none() && shape.affinity.is_none();
-        let dealt = rollout.plan.motion == Motion::Router && plain && (1..100).contains(&shape.weight);
+        let dealt = rollout.plan.motion == Motion::Router
+            && plain
+            && (1..100).contains(&shape.weight)
+            && !rollout.experiments();
         // More pods than are asked would be missing from the sum.
         let asked = crate::platform::ASKED as u32;
         let all = [self.idle(), self.live()].into_iter().all(|slot| self.slot(slot).replicas <= asked);

@@ -176,6 +176,15 @@ pub struct Rollout {
     pub trial: Trial,
 }
 
+impl Rollout {
+    /// Its step compares fresh pods of both versions.
+    pub fn experiments(&self) -> bool {
+        self.stage == Stage::Steps
+            && !self.trial.skipped
+            && matches!(self.plan.steps.get(self.cursor), Some(super::Step::Experiment { .. }))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,

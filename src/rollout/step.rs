@@ -70,6 +70,9 @@ impl Turn<'_> {
     /// One transition, or none and then the effects that lead to the next.
     fn advance(&mut self) -> bool {
         let Some(rollout) = self.state.rollout.clone() else { return false };
+        if self.seen.experiment.is_some() && !rollout.experiments() {
+            self.effects.push(Effect::Experiment { live: self.live(), revisions: None });
+        }
         match rollout.stage {
             Stage::Clear => self.clear(&rollout),
             Stage::Place => self.place(&rollout),

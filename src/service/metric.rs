@@ -364,9 +364,10 @@ pub fn check(rollout: &Rollout) -> Result<(), (String, String)> {
         if let Some(name) = step.metrics.iter().find(|n| !known(n)) {
             return unknown(format!("rollout.steps[{index}].metrics"), name);
         }
-        if step.analyze.is_some() && metrics.is_empty() {
+        let judging = [("analyze", step.analyze.is_some()), ("experiment", step.experiment.is_some())];
+        if let Some((key, _)) = judging.iter().find(|(_, set)| *set && metrics.is_empty()) {
             let why = "judges nothing: rollout.analysis.metrics is empty";
-            return Err((format!("rollout.steps[{index}].analyze"), why.into()));
+            return Err((format!("rollout.steps[{index}].{key}"), why.into()));
         }
     }
     for (key, names) in [("pre", &rollout.blue_green.pre), ("post", &rollout.blue_green.post)] {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Lab, Namespace, V1, V2};
+use crate::harness::{Lab, Namespace, V1, V2, until};
+use crate::load::Load;
 
 /// A canary by pods whose second step runs this metric.
 fn configure(ns: &Namespace, image: &str, metric: &str) -> PathBuf {
@@ -131,4 +132,54 @@ fn smoke_on_real_pods_comes_before_any_user() {
     assert_eq!(ns.field("service/orders", "{.spec.selector.msctl\\.dev/slot}"), "blue");
     ns.msctl(&["deploy"]).dir(configure(V2, "0")).run().exits(0);
     assert_eq!(ns.field("service/orders", "{.spec.selector.msctl\\.dev/slot}"), "green");
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn an_experiment_compares_fresh_pods_of_both_versions_and_removes_them() {
+    let ns = Lab::get().namespace("analysis-experiment", true);
+    let configure = |image: &str, rate: &str| {
+        ns.service(
+            "orders",
+            &format!(
+                "image: {image}\nreplicas: 1\nconfig: {{ERROR_RATE: \"{rate}\"}}\nrollout:\n  strategy: canary\n  \
+                 surge: 1\n  abortDelay: 1s\n  steps: [{{experiment: 10s, metrics: [errors]}}, {{weight: 100}}]\n  \
+                 analysis:\n    background: false\n    interval: 3s\n    warmUp: 0s\n    \
+                 metrics: [{{name: errors, builtin: error-rate, max: 2%, minSamples: 30}}]\n"
+            ),
+        )
+    };
+    ns.msctl(&["deploy"]).dir(configure(V1, "0")).run().exits(0);
+    let load = Load::new(&ns.url("orders")).rate(60).seconds(90).start();
+    let folder = configure(V2, "0");
+    let running = ns.msctl(&["deploy"]).dir(&folder).spawn();
+    let fresh = |role: &str| format!("deploy/orders-experiment-{role}");
+    let spec = |object: &str| ns.field(object, "{.spec.template.spec}");
+    until(60, "both fresh pods are available", || {
+        let ready = |role: &str| ns.field(&fresh(role), "{.status.availableReplicas}") == "1";
+        (ready("baseline") && ready("candidate")).then_some(())
+    });
+    assert_eq!(spec(&fresh("baseline")), spec("deploy/orders-blue"));
+    assert_eq!(spec(&fresh("candidate")), spec("deploy/orders-green"));
+    assert_ne!(spec(&fresh("candidate")), spec(&fresh("baseline")));
+    let hashes =
+        ns.get(&["rs", "-o", r"jsonpath={range .items[*]}{.metadata.labels.pod-template-hash}{'\n'}{end}"]);
+    let mut hashes: Vec<String> = hashes.unwrap().lines().map(str::to_owned).collect();
+    let count = hashes.len();
+    hashes.sort();
+    hashes.dedup();
+    assert!(count >= 3 && hashes.len() == count, "{hashes:?}");
+    running.wait().exits(0);
+    let left = || ns.get(&["deploy,pods", "-l", "msctl.dev/experiment", "-o", "name"]).unwrap();
+    until(40, "nothing of it is left", || left().is_empty().then_some(()));
+    assert_eq!(ns.field("service/orders", "{.spec.selector}").contains("experiment"), false);
+
+    // One that errs is refused before a pod of its slot has met a user, and its experiment goes too.
+    let folder = configure(V1, "0.5");
+    let refused = ns.msctl(&["deploy", "-o", "json"]).dir(&folder).run().exits(5);
+    assert_eq!(refused.json()["error"]["reason"], "analysis-failed", "{}", refused.stdout);
+    until(40, "nothing of it is left", || left().is_empty().then_some(()));
+    let answers = load.stop();
+    assert!(answers.versions["v1"] > 0 && answers.versions["v2"] > 0, "{answers:?}");
+    assert!(answers.statuses.keys().all(|s| [200, 500].contains(s)), "{answers:?}");
 }

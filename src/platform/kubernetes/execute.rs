@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::client::Cluster;
 use super::fence::Terms;
 use super::watch::Watches;
-use super::{Kubernetes, fence, release, state};
+use super::{Kubernetes, experiment, fence, release, state};
 use crate::manifest::names;
 use crate::platform::{Error, Result, Template};
 use crate::rollout::{Effect, Selection, Slot};
@@ -67,6 +67,9 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
                 })?;
             }
             Ok(())
+        }
+        Effect::Experiment { live, revisions } => {
+            experiment::want(kubernetes, *revisions, *live, epoch).await
         }
         Effect::Prune { keep } => prune(kubernetes, keep, epoch).await,
     }

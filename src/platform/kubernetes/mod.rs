@@ -7,6 +7,7 @@ mod clock;
 pub mod config;
 mod exec;
 mod execute;
+mod experiment;
 mod fence;
 mod jobs;
 mod lease;
@@ -332,6 +333,11 @@ impl Platform for Kubernetes {
 
     fn has_jobs(&self) -> bool {
         true
+    }
+
+    async fn get_fresh(&self, candidate: bool, path: &str) -> Result<Vec<Answer>> {
+        let pods = experiment::pods(&self.watches().await?.pods.all(), candidate);
+        ask::get(&self.cluster, pods, self.service.port, path).await
     }
 
     async fn job(&self, run: &JobRun, epoch: u64) -> Result<JobEnd> {

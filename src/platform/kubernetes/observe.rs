@@ -46,6 +46,7 @@ pub fn observation(seen: &Seen) -> Observation {
         route: seen.route.clone(),
         state_version: Some(seen.state_version.clone().unwrap_or_default()),
         terminating: seen.terminating,
+        experiment: super::experiment::observed(&seen.deployments, &seen.pods),
     }
 }
 
@@ -139,7 +140,7 @@ fn progressing(deployment: &Deployment) -> Option<Timestamp> {
     progressing.last_update_time.as_ref().map(|t| t.0)
 }
 
-fn restarts(pod: &Pod) -> u32 {
+pub fn restarts(pod: &Pod) -> u32 {
     let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
     statuses.into_iter().flatten().filter_map(|c| u32::try_from(c.restart_count).ok()).sum()
 }

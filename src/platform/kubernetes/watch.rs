@@ -264,6 +264,10 @@ fn strip_pod(pod: &mut Pod) {
 
 /// The pod's slot, by its label.
 pub fn slot_of(object: &impl ResourceExt) -> Option<crate::rollout::Slot> {
+    // An experiment's pods carry a slot's label to get its traffic, and are no part of it.
+    if object.labels().contains_key(names::EXPERIMENT) {
+        return None;
+    }
     let label = object.labels().get(names::SLOT)?;
     crate::rollout::Slot::ALL.into_iter().find(|s| s.name() == label)
 }

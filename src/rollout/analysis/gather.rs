@@ -36,6 +36,8 @@ pub struct Target {
     pub live: Slot,
     pub revision: u32,
     pub live_revision: u32,
+    /// The experiment's fresh pods instead of the slots'.
+    pub experiment: bool,
 }
 
 type Key = (String, bool, Timestamp, Timestamp);
@@ -266,7 +268,14 @@ fn counts(answer: &Answer, source: &Source) -> Result<Option<Counts>, String> {
 }
 
 fn scrape(platform: &dyn Platform, path: String, target: Target, at: Timestamp) -> BoxFuture<'_, Done> {
-    let read = async move |slot: Slot| platform.get(slot, &path).await.map_err(|e| e.to_string());
+    let fresh = target.experiment;
+    let read = async move |slot: Slot| {
+        let answers = match fresh {
+            true => platform.get_fresh(slot == target.candidate, &path).await,
+            false => platform.get(slot, &path).await,
+        };
+        answers.map_err(|e| e.to_string())
+    };
     Box::pin(async move {
         let (candidate, live) = tokio::join!(read(target.candidate), read(target.live));
         Done::Scraped { at, target, candidate, live }

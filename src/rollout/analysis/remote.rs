@@ -216,6 +216,7 @@ mod tests {
             live: Slot::Blue,
             revision: 2,
             live_revision: 1,
+            experiment: false,
         }
     }
 

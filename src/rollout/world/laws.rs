@@ -196,7 +196,7 @@ impl World {
                 }
             }
             Effect::Select(_) => self.laws.meddled.0 = false,
-            Effect::Scale { .. } | Effect::Prune { .. } => {}
+            Effect::Scale { .. } | Effect::Prune { .. } | Effect::Experiment { .. } => {}
         }
     }
 

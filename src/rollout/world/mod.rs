@@ -412,6 +412,7 @@ impl World {
             }
             Effect::Route(routing) => self.point(routing.clone(), OURS),
             Effect::Select(selection) => self.select(*selection, OURS),
+            Effect::Experiment { .. } => {}
             Effect::Prune { keep } => {
                 self.templates.retain(|revision, _| keep.contains(revision));
                 self.pruned = keep.clone();

@@ -280,7 +280,7 @@ impl Platform for Place {
             Effect::Apply { slot, .. } | Effect::Scale { slot, .. } => Object::slot(*slot),
             Effect::Route(_) => Object::Route,
             Effect::Select(_) => Object::Service,
-            Effect::Prune { .. } => Object::Templates,
+            Effect::Prune { .. } | Effect::Experiment { .. } => Object::Templates,
         };
         {
             let mut world = lock(&self.world);
@@ -300,7 +300,7 @@ impl Platform for Place {
             Effect::Apply { slot, .. } | Effect::Scale { slot, .. } => view.wrote_slot(&world, *slot),
             Effect::Route(_) => view.wrote(&world, Kind::Route),
             Effect::Select(_) => view.wrote(&world, Kind::Service),
-            Effect::Prune { .. } => {}
+            Effect::Prune { .. } | Effect::Experiment { .. } => {}
         }
         Ok(())
     }

@@ -153,6 +153,7 @@ impl View {
             }),
             state_version: Some(self.state.clone().unwrap_or_default()),
             terminating: false,
+            experiment: None,
         }
     }
 

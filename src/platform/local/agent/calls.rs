@@ -300,6 +300,11 @@ fn execute(
             }
         }
         Effect::Select(selection) => record.selection = Some(selection),
+        // None was begun here: a deploy that has such a step is refused.
+        Effect::Experiment { revisions: None, .. } => {}
+        Effect::Experiment { revisions: Some(_), .. } => {
+            return Err(Fault::Failed { message: "the local platform runs no experiments".into() });
+        }
         Effect::Prune { keep } => prune(record, service, places, &keep)?,
     }
     Ok(())

@@ -27,6 +27,7 @@ pub fn observe(record: &Record, now: Timestamp) -> Observation {
         }),
         state_version: record.state.as_ref().map(|s| s.version.clone()),
         terminating: record.deleting,
+        experiment: None,
     }
 }
 
