@@ -24,7 +24,7 @@ pub(super) fn template(input: &Input<'_>, configuration: &Configuration) -> Valu
     if !service.pod.annotations.is_empty() {
         metadata["annotations"] = json!(service.pod.annotations);
     }
-    json!({
+    let mut template = json!({
         "metadata": metadata,
         "spec": {
             "serviceAccountName": service.service,
@@ -36,7 +36,12 @@ pub(super) fn template(input: &Input<'_>, configuration: &Configuration) -> Valu
             "volumes": [{"name": "tmp", "emptyDir": {}}],
             "containers": [container(input, configuration)],
         },
-    })
+    });
+    if !service.pod.pull_secrets.is_empty() {
+        let named = service.pod.pull_secrets.iter().map(|name| json!({"name": name}));
+        template["spec"]["imagePullSecrets"] = named.collect();
+    }
+    template
 }
 
 /// Evenly, where it can be done; the slot label joins when the slot is known, so that slots do not count each other.

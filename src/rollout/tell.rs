@@ -2,7 +2,7 @@
 
 use super::analysis::{Measure, Metric, Tally, Verdict};
 use super::driver::{Driver, Goal, Mode};
-use super::state::{Rollout, Stage, State};
+use super::state::{Cause, Rollout, Stage, State};
 use super::{Event, Observation};
 use crate::error::{Failure, Kind};
 use crate::platform::Error;
@@ -212,6 +212,15 @@ pub fn timed_out(driver: &Driver<'_>, goal: &Goal) -> anyhow::Error {
         }
     };
     Failure::new(Kind::Timeout, "timeout", message).hint(hint).into()
+}
+
+/// What helps against a registry that does not let a node pull.
+pub fn pull_hint(cause: &Cause) -> Option<&'static str> {
+    let message = cause.message.to_ascii_lowercase();
+    let closed = ["401", "403", "unauthorized", "denied", "forbidden", "no basic auth"];
+    (cause.reason == "image-pull" && closed.iter().any(|word| message.contains(word))).then_some(
+        "let the nodes log in: `kubectl create secret docker-registry NAME …`, and name it in `pod.pullSecrets` of msctl.yaml",
+    )
 }
 
 /// The stable reasons a cause may have, as a `Failure` keeps them.

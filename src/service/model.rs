@@ -72,7 +72,7 @@ pub struct Service {
     /// What splits the traffic.
     #[serde(default)]
     pub traffic: Traffic,
-    /// Labels and annotations of the pods.
+    /// Labels, annotations and pull secrets of the pods.
     #[serde(default)]
     pub pod: Pod,
     /// How a new version takes over.
@@ -372,6 +372,9 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` with which nodes pull the image; they must be there already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
 }
 
 /// How a new version takes over.

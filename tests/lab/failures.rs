@@ -89,30 +89,52 @@ fn a_crash_loop_is_refused_by_its_second_exit() {
     }
 }
 
-#[test]
-#[ignore = "needs the lab: tests/run"]
-fn an_image_the_node_may_not_pull_is_refused_at_once() {
-    let service = Serving::new("fail-pull");
-    let lab = service.ns.lab;
-    let docker = service.ns.home.path().join(".docker");
+/// An image that only the private registry has.
+fn private(ns: &Namespace) -> String {
+    let docker = ns.home.path().join(".docker");
     std::fs::create_dir_all(&docker).unwrap();
     std::fs::write(
         docker.join("config.json"),
         format!(r#"{{"auths":{{"{PRIVATE}":{{"auth":"bGFiOnNlY3JldA=="}}}}}}"#),
     )
     .unwrap();
-    let image = format!("{PRIVATE}/{}/labtool:v2", service.ns.name);
+    let image = format!("{PRIVATE}/{}/labtool:v2", ns.name);
     for args in [["tag", V2, &image], ["push", "-q", &image]] {
-        let out = lab.command("docker").env("HOME", service.ns.home.path()).args(args).output().unwrap();
+        let out = ns.lab.command("docker").env("HOME", ns.home.path()).args(args).output().unwrap();
         assert!(out.status.success(), "{out:?}");
     }
+    image
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_pull_secret_lets_the_node_in() {
+    let ns = Lab::get().namespace("pull-secret", true);
+    let image = private(&ns);
+    let login = ["--docker-server", PRIVATE, "--docker-username=lab", "--docker-password=secret"];
+    let made = ns.kubectl(&[&["create", "secret", "docker-registry", "pull"], &login as &[&str]].concat());
+    assert!(made.status.success(), "{made:?}");
+    let dir = ns.service("orders", "pod: {pullSecrets: [pull]}");
+    ns.msctl(&["deploy", "--image", &image]).dir(&dir).run().ok();
+    assert_eq!(ns.field("deploy/orders-blue", "{.status.availableReplicas}"), "1");
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn an_image_the_node_may_not_pull_is_refused_at_once() {
+    let service = Serving::new("fail-pull");
+    let image = private(&service.ns);
     for strategy in ["--rolling", "--canary"] {
         let begun = Instant::now();
         let deploy = service.msctl(&["deploy", strategy, "--image", &image]).spawn();
         deploy.says("refused: revision", 15);
         let took = begun.elapsed();
         let run = deploy.wait().exits(5);
-        assert!(run.stderr.contains("401 Unauthorized") && run.stderr.contains("hint:"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("401 Unauthorized") && run.stderr.contains("`pod.pullSecrets`"),
+            "{}",
+            run.stderr
+        );
         assert!(took < Duration::from_secs(8), "{strategy}: {took:?}");
     }
     let (error, _) =

@@ -29,7 +29,9 @@ pub fn refusal(driver: &Driver<'_>, end: End) -> Option<anyhow::Error> {
     if !cause.log.is_empty() {
         failure = failure.source(anyhow::anyhow!("the log's last lines:\n{}", cause.log.join("\n")));
     }
-    if kind == Kind::Failed && rollout.from.is_none() {
+    if let Some(hint) = tell::pull_hint(cause) {
+        failure = failure.hint(hint);
+    } else if kind == Kind::Failed && rollout.from.is_none() {
         failure = failure
             .hint("its pods are left for a look: `msctl logs`; mend it and deploy again, or `msctl delete`");
     } else if kind == Kind::Refused {
