@@ -315,13 +315,9 @@ impl<'a> Driver<'a> {
         Ok(if decision.effects.is_empty() || repeated { Turned::Wait } else { Turned::Again })
     }
 
-    /// Pods that nothing should reach are to be taken.
+    /// All the pods of a slot are to be taken.
     fn drains(&self, effects: &[Effect]) -> bool {
-        let unselected = |slot| !self.seen.selection.is_some_and(|s| s.includes(slot));
-        effects.iter().any(|effect| match effect {
-            Effect::Scale { slot, replicas: 0 } => unselected(*slot),
-            _ => false,
-        })
+        effects.iter().any(|effect| matches!(effect, Effect::Scale { replicas: 0, .. }))
     }
 
     /// What points at the slots, read past the caches, is what was decided upon: a watch may be silent, and an

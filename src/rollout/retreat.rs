@@ -98,7 +98,7 @@ impl Turn<'_> {
                 let keep = seen.desired.min(bounds.surge);
                 let target = Counts { candidate: keep, live: replicas };
                 let next = replicas::toward(target, self.side(idle), self.side(live), bounds);
-                if !self.state.autoscaled {
+                if !self.state.autoscaled || next.live > serving.desired {
                     self.scale(live, next.live);
                 }
                 if self.slot(idle).desired > 0 {
@@ -123,7 +123,8 @@ impl Turn<'_> {
 
     fn grow_live(&mut self, replicas: u32) {
         let live = self.live();
-        if !self.state.autoscaled && self.state.live.is_some() {
+        // An autoscaler never wants fewer.
+        if self.state.live.is_some() && (!self.state.autoscaled || self.slot(live).desired < replicas) {
             self.scale(live, replicas);
         }
     }

@@ -150,6 +150,8 @@ impl Turn<'_> {
             self.wake(self.now + SignedDuration::from_secs(1));
             return true;
         }
-        false
+        // Pointed back only now: requests are still on their way.
+        let lag = self.state.rollout.as_ref().map_or(0, |r| r.plan.lag);
+        self.seen.route.is_some() && !self.settled(&super::Routing::all(live), lag)
     }
 }

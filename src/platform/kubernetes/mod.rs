@@ -294,6 +294,10 @@ impl Platform for Kubernetes {
         Ok(observation)
     }
 
+    async fn reread(&self) -> Result<()> {
+        self.watches().await?.reread(&self.cluster, self.name()).await
+    }
+
     async fn changed(&self) {
         match self.watches().await {
             Ok(watches) => watches.changed().await,

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -190,6 +190,25 @@ impl Watches {
         let had = self.had_state.fetch_or(state, Ordering::AcqRel);
         let going = self.deployments.all().iter().any(|d| d.metadata.deletion_timestamp.is_some());
         going || (had && !state)
+    }
+
+    /// Lists what points at the slots into the caches: their watches may be silent.
+    pub async fn reread(&self, cluster: &Cluster, service: &str) -> Result<()> {
+        let explain = |e| cluster.explain(e, &format!("what points at the slots of {service}"));
+        let public = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+        let ours = ListParams::default().labels(&names::selector(service));
+        let (services, slices) = (cluster.api::<Service>(), cluster.api::<EndpointSlice>());
+        let (found, list) = futures::join!(services.get_opt(service), slices.list(&public));
+        if let Some(found) = found.map_err(explain)? {
+            self.services.written(found);
+        }
+        list.map_err(explain)?.into_iter().for_each(|slice| self.slices.written(slice));
+        for (kind, store) in &self.routes {
+            let (version, name, plural) = kind.terms();
+            let list = fence::api(cluster, version, name, plural).list(&ours).await.map_err(explain)?;
+            list.into_iter().for_each(|route| store.written(route));
+        }
+        Ok(())
     }
 
     /// Call before reading the caches: what changes later is news.

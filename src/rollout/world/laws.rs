@@ -44,6 +44,10 @@ impl Laws {
         self.excused.push(until);
         self.wounded = self.wounded.max(Some(until));
     }
+    /// Pods died by themselves, and are still there.
+    pub fn mourn(&mut self, until: u64) {
+        self.wounded = self.wounded.max(Some(until));
+    }
     pub fn took(&mut self, holder: &str) {
         self.tenures += 1;
         self.tenure.insert(holder.to_owned(), self.tenures);
@@ -146,7 +150,7 @@ impl World {
         let (Some(now), Some(most)) = (most(self.laws.high), most(self.laws.peak)) else { return };
         if alive <= now {
             self.laws.peak = self.laws.high;
-        } else if alive > most && !self.laws.autoscaled {
+        } else if alive > most && !self.laws.autoscaled && self.laws.meddled == (false, false) {
             self.breaks(format!("{alive} pods, {most} at most"));
         }
     }

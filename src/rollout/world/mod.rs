@@ -296,8 +296,11 @@ impl World {
             let mut cell = std::mem::take(&mut self.cells[index]);
             let before = self.signature(&cell);
             let lost = cell.lost(now);
+            let mended = now + 2 * self.startup + 4 * self.watch_delay + 20_000;
             if lost > self.mourned[index] {
-                self.laws.excuse(now + 2 * self.startup + 4 * self.watch_delay + 20_000);
+                self.laws.excuse(mended);
+            } else if lost > 0 {
+                self.laws.mourn(mended);
             }
             self.mourned[index] = lost;
             cell.pods.retain(|p| p.gone_at.is_none_or(|at| at > now));
