@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::replicas::{self, Counts};
+use super::replicas::{self, Counts, Side};
 use super::state::{Cause, DeployResult, Rollout, Stage};
 use super::step::Turn;
 use super::{Effect, Event, Motion, Routing, Selection, Slot};
@@ -97,7 +97,9 @@ impl Turn<'_> {
             Some(Selection::Both) => {
                 let keep = seen.desired.min(bounds.surge);
                 let target = Counts { candidate: keep, live: replicas };
-                let next = replicas::toward(target, self.side(idle), self.side(live), bounds);
+                let sure = if counted { present } else { 0 };
+                let side = Side { desired: serving.desired, available: sure };
+                let next = replicas::toward(target, self.side(idle), side, bounds);
                 if !self.state.autoscaled || next.live > serving.desired {
                     self.scale(live, next.live);
                 }
@@ -116,6 +118,15 @@ impl Turn<'_> {
                 }
                 return false;
             }
+        }
+        // The pods that went to the candidate are given back before the live slot grows: both fit within the surge.
+        if rollout.plan.motion == Motion::Replicas && seen.desired > bounds.surge {
+            if self.unreached(idle) {
+                self.scale(idle, bounds.surge);
+            } else {
+                self.wake(self.now + SignedDuration::from_secs(1));
+            }
+            return false;
         }
         self.grow_live(replicas);
         self.state.autoscaled || self.state.live.is_none() || serving.desired >= replicas

@@ -161,6 +161,12 @@ fn calm(bench: &Bench, script: &Script) {
 
 /// Whoever comes next brings it to an end, what was late too.
 fn settle(bench: &Bench) {
+    settle_rollout(bench);
+    // Pods come and go a little after what asked for it.
+    bench.later(120);
+}
+
+fn settle_rollout(bench: &Bench) {
     for _ in 0..8 {
         let _ = bench.attach(false);
         bench.later(4000);

@@ -393,7 +393,7 @@ impl World {
         let after = routed(&routing);
         let until = self.now + self.dice.below(self.lag + 1);
         for index in 0..2 {
-            if before[index] && !after[index] {
+            if before[index] && !after[index] && self.cells[index].available(self.now) > 0 {
                 self.trailing[index] = until;
             }
         }
