@@ -150,6 +150,18 @@ pub fn shares(service: &Service, objects: &Objects) -> (u64, u64) {
     (share(Slot::Blue), share(Slot::Green))
 }
 
+/// Whether any rule or mirror may send a request to `slot`, whatever its share in the last rule.
+pub fn named(service: &Service, rules: &Value, slot: Slot) -> bool {
+    match rules {
+        Value::Array(all) => all.iter().any(|one| named(service, one, slot)),
+        Value::Object(map) => {
+            let ours = rules["name"] == names::slot(&service.service, slot).as_str() && rules["weight"] != 0;
+            (ours && map.contains_key("port")) || map.values().any(|one| named(service, one, slot))
+        }
+        _ => false,
+    }
+}
+
 /// Accepted and resolved by a Gateway at the newest generation; or why not.
 pub fn verdict(route: &DynamicObject) -> (bool, Option<String>) {
     let generation = route.metadata.generation.unwrap_or(0);

@@ -25,6 +25,19 @@ fn sticky(stable: Option<&str>) -> Option<Affinity> {
     Some(Affinity { cookie: "slot".into(), max_age: Some(60), candidate: "7".into(), stable })
 }
 
+#[test]
+fn a_rule_of_anothers_that_reaches_a_slot_is_seen() {
+    let beta = one(vec![matching("x-user", false, MatchValue::Exact("beta".into()))]);
+    let of = |routing: Routing| named(&service(), &rules(&service(), &routing), Slot::Green);
+    assert!(!of(Routing::all(Slot::Blue)));
+    assert!(of(Routing { matches: vec![beta], ..Routing::all(Slot::Blue) }));
+    assert!(of(Routing { mirror: copies(20, &["GET"]), ..Routing::all(Slot::Blue) }));
+    let mut idle = rules(&service(), &Routing::split(Slot::Green, 50));
+    assert!(named(&service(), &idle, Slot::Green));
+    idle[0]["backendRefs"][1]["weight"] = 0.into();
+    assert!(!named(&service(), &idle, Slot::Green));
+}
+
 /// A router prefers a rule with a method to one with a header: a match for all methods has to name those of the mirror.
 #[test]
 fn a_match_wins_over_the_mirror_and_is_not_copied() {

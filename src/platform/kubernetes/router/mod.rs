@@ -21,7 +21,7 @@ pub use hot::Objects;
 
 use crate::manifest::{Gateway, Kind};
 use crate::platform::{Capabilities, Result};
-use crate::rollout::{Abilities, RouteObservation, Routing, Slot};
+use crate::rollout::{Abilities, Match, RouteObservation, Routing, Slot};
 use crate::service::{RouterKind, Service};
 use hot::{Hot, Write};
 
@@ -147,7 +147,16 @@ impl Router {
     /// Rules that msctl did not write, or those of the first deploy.
     fn guess(&self, service: &Service, objects: &Objects) -> Routing {
         let shares = match self.front {
-            Front::GatewayApi(_) => gateway_api::shares(service, objects),
+            Front::GatewayApi(_) => {
+                let routing = guess(gateway_api::shares(service, objects));
+                let rules = objects
+                    .get(&(Kind::HttpRoute, service.service.clone()))
+                    .and_then(|o| o.data.pointer("/spec/rules"));
+                // Another's rule may send requests to a slot without a share: its pods are not to be taken.
+                let reached = rules.is_some_and(|r| gateway_api::named(service, r, routing.candidate));
+                let matches = if reached { vec![Match::default()] } else { Vec::new() };
+                return Routing { matches, ..routing };
+            }
             Front::Istio(_) => istio::shares(service, objects),
             Front::Traefik(_) => traefik::shares(service, objects),
             Front::Nginx(_) => return nginx::guess(service, objects),
