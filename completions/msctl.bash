@@ -1041,7 +1041,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__deploy)
-            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --attended --plan --detach --driver-image --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --train --envs --attended --plan --detach --driver-image --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1072,6 +1072,10 @@ _msctl() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --envs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -211,6 +211,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l until -d 'Return 
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l timeout -d 'Give up after this long, such as 10m' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rollback-timeout -d 'How long a rollback may take' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wait this long for another deploy to finish' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l envs -d 'Deploy to these environments in place of one; with --train together' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of this version\'s published one' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
@@ -231,6 +232,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l ab -d 'Send a coh
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l mirror -d 'Send copies of requests to the new version until promoted (rollout.mirror)'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-rollback -d 'Leave a failed version in place'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l proceed -d 'Roll out although the live version is broken'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l train -d 'All services wait for each other before they take over, and go back together when one is refused'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l attended -d 'Stay and drive, where a protected environment asks for --detach'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l plan -d 'Print the plan, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l detach -d 'Leave the driving to a Job in the cluster, and return'

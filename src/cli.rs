@@ -240,6 +240,12 @@ pub struct Deploy {
     /// Wait this long for another deploy to finish
     #[arg(long, value_name = "DURATION")]
     pub lock_wait: Option<String>,
+    /// All services wait for each other before they take over, and go back together when one is refused
+    #[arg(long, conflicts_with_all = ["detach", "until", "rolling"])]
+    pub train: bool,
+    /// Deploy to these environments in place of one; with --train together
+    #[arg(long, value_name = "ENV", value_delimiter = ',', conflicts_with = "env")]
+    pub envs: Vec<String>,
     /// Stay and drive, where a protected environment asks for --detach
     #[arg(long, conflicts_with = "detach")]
     pub attended: bool,

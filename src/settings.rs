@@ -183,6 +183,11 @@ impl Settings {
         })
     }
 
+    /// As if `-e NAME` were given.
+    pub fn for_environment(&self, name: &str) -> Settings {
+        Settings { environment: Some(Resolved::new(name.to_owned(), Origin::Flag)), ..self.clone() }
+    }
+
     /// How to print when the settings themselves could not be resolved.
     pub fn fallback_ui(args: &[OsString], env: &Env) -> ui::Options {
         let value = |long: &str, short: &str| {

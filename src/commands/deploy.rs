@@ -12,8 +12,13 @@ use crate::ui::{Paint, View};
 
 pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
     let options = Options::of(args)?;
-    let request =
-        Request { services: args.service.clone(), image: args.image.clone(), handoff: args.handoff.clone() };
+    let request = Request {
+        services: args.service.clone(),
+        image: args.image.clone(),
+        environments: args.envs.clone(),
+        handoff: args.handoff.clone(),
+        train: args.train,
+    };
     one_driver(args)?;
     if args.plan {
         let services = ctx.block_on(deploy::plan(ctx, &request, &options))??;

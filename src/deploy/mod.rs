@@ -7,6 +7,7 @@ mod image;
 mod order;
 mod secrets;
 mod stand_in;
+mod train;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +29,12 @@ pub struct Request {
     pub services: Vec<String>,
     /// Deploy this image in place of the one msctl.yaml describes.
     pub image: Option<String>,
+    /// The environments in place of the one that the settings name.
+    pub environments: Vec<String>,
     /// `--detach` and what belongs to it.
     pub handoff: crate::cli::Handoff,
+    /// All take over together.
+    pub train: bool,
 }
 
 /// One service as its environment has it.
@@ -86,6 +91,16 @@ pub async fn run(ctx: &Ctx, request: &Request, options: &Options) -> anyhow::Res
         agree::to_change(ctx, target, "deploy to")?;
     }
     let secrets: Vec<_> = jobs.iter().map(|j| secrets::resolve(ctx, &j.folder, &j.service)).collect();
+    if request.train {
+        return train::run(
+            ctx,
+            request,
+            options,
+            &jobs,
+            secrets.into_iter().collect::<anyhow::Result<Vec<_>>>()?,
+        )
+        .await;
+    }
     let mut deployed = Deployed { services: Vec::new(), skipped: Vec::new() };
     for (job, secrets) in jobs.iter().zip(secrets.into_iter().collect::<anyhow::Result<Vec<_>>>()?) {
         if deployed.services.last().is_some_and(|o| o.ended == Ended::Paused) {
@@ -194,11 +209,15 @@ fn jobs(ctx: &Ctx, request: &Request) -> anyhow::Result<Vec<Job>> {
             .into());
     }
     let order = order::of(&members.iter().map(|m| &m.service).collect::<Vec<_>>())?;
-    order
-        .into_iter()
-        .map(|at| {
+    let here = [ctx.settings.clone()];
+    let chosen: Vec<_> = request.environments.iter().map(|name| ctx.settings.for_environment(name)).collect();
+    let places = if chosen.is_empty() { &here[..] } else { &chosen };
+    places
+        .iter()
+        .flat_map(|place| order.iter().map(move |at| (place, *at)))
+        .map(|(place, at)| {
             let member = members[at];
-            let target = ctx.settings.target(Some(&member.service))?;
+            let target = place.target(Some(&member.service))?;
             let service = member.service.in_environment(&target.environment)?;
             manifest::check(&service).map_err(|(key, why)| {
                 let file = member.folder.join(crate::service::FILE).display().to_string();

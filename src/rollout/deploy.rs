@@ -292,8 +292,15 @@ pub(super) async fn rolled(
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(options.lock_wait)).await;
     let mut driver = tell::classified(begun, &platform.place())?;
-    let job =
-        Job { release, template, spec, by, guarded: options.guarded, commit: options.commit.as_deref() };
+    let job = Job {
+        release,
+        template,
+        spec,
+        by,
+        guarded: options.guarded,
+        train: options.train.as_deref(),
+        commit: options.commit.as_deref(),
+    };
     let begun = match job.call(&mut driver, options).await {
         Ok(called) => {
             job.begin(&mut driver).await.map(|changes| (called.clone(), changes)).map_err(|e| (e, called))
@@ -401,6 +408,7 @@ struct Job<'a> {
     by: &'a str,
     commit: Option<&'a str>,
     guarded: bool,
+    train: Option<&'a str>,
 }
 
 impl Job<'_> {
@@ -416,6 +424,23 @@ impl Job<'_> {
             return Ok(None);
         }
         super::handover::call(driver, wanted, revision).await.map(Some)
+    }
+
+    /// A rollout of this version that knows no barrier would not wait at it.
+    fn refuse_outside_train(&self, state: &State, revision: u32) -> anyhow::Result<()> {
+        let loner = state.under_way().filter(|r| r.revision == revision && r.train.as_deref() != self.train);
+        match (self.train, loner) {
+            (Some(_), Some(_)) => Err(Failure::failed(
+                "outside-the-train",
+                format!(
+                    "revision {revision} of {} is being rolled out by itself",
+                    self.release.service.service
+                ),
+            )
+            .hint("let it end, or `msctl rollout abort` it, then start the train")
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// What takes so long is not left to a terminal in a protected environment.
@@ -453,6 +478,7 @@ impl Job<'_> {
             self.refuse_broken_live(driver, &plan)?;
             self.refuse_unattended(&plan)?;
         }
+        self.refuse_outside_train(&next, revision)?;
         let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
         driver.wrote = true;
         if !known {
@@ -465,6 +491,9 @@ impl Job<'_> {
         }
         if fresh {
             next = start(&next, plan, revision, facts.kept, self.by, now);
+            if let Some(rollout) = &mut next.rollout {
+                rollout.train = self.train.map(str::to_owned);
+            }
         } else if live == Some(revision) && under_way.is_some_and(|r| r != revision) {
             // Back to what is live already: the candidate is taken away, nothing starts.
             let intent = Intent { verb: Verb::Abort, by: self.by.into(), at: now };

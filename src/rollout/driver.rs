@@ -418,7 +418,11 @@ impl<'a> Driver<'a> {
 
     /// A pause that only a person ends, where none is there; or one that was waited for.
     fn waits(&self, goal: &Goal) -> Option<End> {
-        let person = self.status().reason == "awaits-promotion";
+        let reason = self.status().reason;
+        if reason == super::AWAITS_TRAIN {
+            return (!self.host.conducted()).then_some(End::Paused);
+        }
+        let person = reason == "awaits-promotion";
         let wanted = goal.mode == Mode::Drive(Until::Paused);
         (wanted || (person && !self.host.attended())).then_some(End::Paused)
     }

@@ -117,6 +117,20 @@ pub enum Event {
     Waiting {
         holder: String,
     },
+    /// Of one car of a train.
+    Of {
+        car: String,
+        happened: Box<Event>,
+    },
+    /// A car is at the barrier; so many are still to come.
+    AtBarrier {
+        car: String,
+        waiting: u32,
+    },
+    /// A car goes back because another was refused.
+    TakesBack {
+        car: String,
+    },
     /// A driver is started in the cluster.
     Calling {
         image: String,
@@ -169,6 +183,9 @@ impl ui::Event for Event {
             Event::TookOver { .. } => "took-over",
             Event::Waiting { .. } => "waiting",
             Event::Calling { .. } => "calling",
+            Event::Of { happened, .. } => happened.kind(),
+            Event::AtBarrier { .. } => "at-barrier",
+            Event::TakesBack { .. } => "takes-back",
             Event::HandedOver { .. } => "handed-over",
             Event::Warned { .. } => "warning",
         }
@@ -183,6 +200,8 @@ impl ui::Event for Event {
             | Event::Warned { .. }
             | Event::Ignored { .. } => Level::Warning,
             Event::Measured { verdict, .. } if verdict == "pass" => Level::Detail,
+            Event::Of { happened, .. } => happened.level(),
+            Event::TakesBack { .. } => Level::Warning,
             Event::Clearing { .. } | Event::Draining { .. } => Level::Detail,
             Event::Started { .. }
             | Event::Step { .. }
@@ -198,7 +217,8 @@ impl ui::Event for Event {
             | Event::TookOver { .. }
             | Event::Waiting { .. }
             | Event::Calling { .. }
-            | Event::HandedOver { .. } => Level::Info,
+            | Event::HandedOver { .. }
+            | Event::AtBarrier { .. } => Level::Info,
         }
     }
 
@@ -255,6 +275,17 @@ impl ui::Event for Event {
             }
             Event::TookOver { holder, epoch } => format!("took over from {holder} (epoch {epoch})"),
             Event::Waiting { holder } => format!("{holder} drives; waiting"),
+            Event::Of { car, happened } => {
+                let line = happened.line(paint)?;
+                format!("{} {line}", paint.dim(format!("{car} |")))
+            }
+            Event::AtBarrier { car, waiting: 0 } => {
+                format!("{car} is at the barrier, as all are; they go on")
+            }
+            Event::AtBarrier { car, waiting } => {
+                format!("{car} is at the barrier; {waiting} are still to come")
+            }
+            Event::TakesBack { car } => format!("{} {car} goes back", paint.yellow("train refused:")),
             Event::Calling { image } => format!("starting a driver in the cluster: {image}"),
             Event::HandedOver { holder, job } => format!("handed over to {holder} (Job {job})"),
             Event::Warned { message } => format!("{} {message}", paint.yellow("warning:")),
@@ -262,6 +293,11 @@ impl ui::Event for Event {
     }
 
     fn data(&self) -> Value {
+        if let Event::Of { car, happened } = self {
+            let mut data = happened.data();
+            data["car"] = car.as_str().into();
+            return data;
+        }
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(members) = value.as_object_mut() {
             members.remove("event");

@@ -1,6 +1,7 @@
 //! What the driver needs of the machine it runs on: clocks, sleep, interrupts, a name, and where to tell.
 //! A trait, so that the same driver runs in the simulation.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -28,6 +29,10 @@ pub trait Host: Send + Sync {
     fn gone(&self, holder: &str) -> bool;
     /// A person watches and can be waited for.
     fn attended(&self) -> bool;
+    /// A train's conductor lets it go from the barrier.
+    fn conducted(&self) -> bool {
+        false
+    }
     fn emit(&self, event: &Event);
     fn frame(&self, frame: &Frame);
     /// What git says lies between two commits; None where it does not know.
@@ -50,6 +55,8 @@ pub struct Process<'a> {
     started: Instant,
     holder: String,
     live: Mutex<Option<Live>>,
+    /// The newest picture of each service: a train has several.
+    pictures: Mutex<BTreeMap<String, Frame>>,
     /// Waits at pauses although nobody watches: whoever promotes does it from elsewhere.
     patient: bool,
 }
@@ -57,7 +64,14 @@ pub struct Process<'a> {
 impl<'a> Process<'a> {
     pub fn new(ctx: &'a Ctx) -> Self {
         let live = Mutex::new(ctx.ui.live());
-        Process { ctx, started: Instant::now(), holder: holder(ctx), live, patient: false }
+        Process {
+            ctx,
+            started: Instant::now(),
+            holder: holder(ctx),
+            live,
+            pictures: Mutex::default(),
+            patient: false,
+        }
     }
 
     /// Of a driver in the cluster.
@@ -117,10 +131,20 @@ impl Host for Process<'_> {
     fn frame(&self, frame: &Frame) {
         if let Ok(live) = self.live.lock()
             && let Some(live) = live.as_ref()
+            && let Ok(mut pictures) = self.pictures.lock()
         {
             let frame = frame.clone();
+            pictures.insert(format!("{} {}", frame.status.service, frame.place), frame);
+            let frames: Vec<Frame> = pictures.values().cloned().collect();
             live.show(Box::new(move |canvas, passed| {
-                view::draw(&frame.after(passed), &canvas.paint, canvas.rows)
+                let rows = (canvas.rows / frames.len()).saturating_sub(1).max(3);
+                let rows = if frames.len() == 1 { canvas.rows } else { rows };
+                let drawn = frames.iter().map(|f| view::draw(&f.after(passed), &canvas.paint, rows));
+                drawn.map(|text| text.trim_end().to_owned()).collect::<Vec<_>>().join(
+                    "
+
+",
+                )
             }));
         }
     }

@@ -37,6 +37,7 @@ mod tail;
 mod tell;
 #[cfg(test)]
 mod traffic_tests;
+pub mod train;
 mod until;
 mod verbs;
 pub mod view;
@@ -57,7 +58,11 @@ pub use slot::{Placed, Slot};
 pub use spec::{Spec, Step, Sticky, Wait};
 pub use split::Split;
 pub use state::{Cause, Deploy, DeployResult, Hold, Intent, Previous, Revision, Rollout, Stage, State, Verb};
+/// The reason of a rollout that waits at the barrier of its train.
+pub const AWAITS_TRAIN: &str = "awaits-train";
+
 pub use status::{Driving, Phase, SlotStatus, Slots, Status, StepStatus, WeightStatus, status};
 pub use step::{Decision, step};
+pub use train::run as conduct;
 pub use verbs::{Refusal, obey, start};
 pub use view::{Frame, StepLine, StepProgress};

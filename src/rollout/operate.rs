@@ -20,6 +20,9 @@ use crate::platform::{Error, Platform, Stored};
 use crate::service::{Service, Strategy};
 use crate::ui::{self, Paint};
 
+/// A driver that lives obeys within so long, whatever it does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How a verb was obeyed.
 pub enum Obeyed {
     /// By whoever drives, or without driving: what was done.
@@ -116,7 +119,7 @@ pub(super) async fn ask(
         }
         Verb::Abort => Mode::TakeBack,
         Verb::Scale(_) => Mode::Settle,
-        Verb::Promote { .. } | Verb::Resume | Verb::Retry => Mode::Drive(Until::Healthy),
+        Verb::Promote { .. } | Verb::Resume | Verb::Retry | Verb::Leave => Mode::Drive(Until::Healthy),
     };
     let goal = Goal { timeout: (mode == Mode::Settle).then(|| driver.deadline()), ..Goal::new(mode) };
     let outcome = deploy::drive(driver, &goal, Vec::new(), started).await?;
@@ -145,6 +148,32 @@ async fn apply(driver: &mut Driver<'_>, intent: &Intent) -> anyhow::Result<()> {
     let (verb, by) = (intent.verb.name().to_owned(), intent.by.clone());
     driver.tell(Event::Obeyed { verb, by, message });
     Ok(())
+}
+
+/// Has whoever drives obey `verb`; that somebody does is the caller's business.
+pub(super) async fn tell_driver(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &str,
+    by: &str,
+    verb: Verb,
+) -> anyhow::Result<()> {
+    let place = platform.place();
+    let at = jiff::Timestamp::from_millisecond((host.wall() * 1000.0) as i64).unwrap_or_default();
+    let intent = Intent { verb, by: by.to_owned(), at };
+    let stored = tell::classify(platform.load().await, &place)?;
+    let stored = stored.ok_or_else(|| not_deployed(service, &place))?;
+    let started = host.elapsed();
+    let mut obeyed = obeyed_by_driver(host, platform, service, &intent, stored).await?;
+    while !obeyed && host.elapsed().saturating_sub(started) < PATIENCE {
+        host.sleep(Duration::from_millis(100)).await;
+        obeyed = deploy::load(platform, service).await?.is_none_or(|s| !s.intents.contains(&intent));
+    }
+    if obeyed {
+        return Ok(());
+    }
+    let text = format!("the driver of {service} does not obey {}", intent.verb.name());
+    Err(Failure::failed("not-obeyed", text).hint("`msctl rollout status` says who drives").into())
 }
 
 /// Writes the intent for the driver; false when nobody obeyed it.

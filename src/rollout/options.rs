@@ -64,6 +64,8 @@ pub struct Options {
     pub lock_wait: std::time::Duration,
     /// What git had checked out where the new version was built.
     pub commit: Option<String>,
+    /// The train that the rollout is part of.
+    pub train: Option<String>,
     /// A driver in the cluster that takes the rollout over.
     pub detach: Option<crate::platform::StandIn>,
     /// A protected environment, and nobody said that somebody stays: long rollouts are refused.
@@ -103,6 +105,7 @@ impl Options {
             proceed: args.proceed,
             lock_wait: duration("lock-wait", args.lock_wait.as_deref())?.unwrap_or_default(),
             commit: None,
+            train: None,
             detach: None,
             guarded: !args.attended && !args.handoff.detach,
         })

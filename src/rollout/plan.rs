@@ -95,6 +95,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
             smoked(spec, motion)?
         }
     };
+    let steps = if spec.train { barred(steps, motion)? } else { steps };
     let proves = !facts.kept && !facts.known && !matches!(motion, Motion::First | Motion::InPlace);
     let mut plan = Plan {
         strategy: spec.strategy,
@@ -118,6 +119,22 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
     able(&plan, spec, facts)?;
     plan.hash = plan.digest();
     Ok(plan)
+}
+
+/// The steps with the barrier of a train before the one that takes over.
+fn barred(mut steps: Vec<Step>, motion: Motion) -> Result<Vec<Step>, Failure> {
+    if motion == Motion::InPlace {
+        return Err(Failure::usage(
+            "train",
+            "a rolling update replaces what is live and cannot wait for others",
+        )
+        .hint("give --canary or --blue-green, or another rollout.strategy"));
+    }
+    let end = steps.iter().position(|s| *s == Step::Weight(100)).unwrap_or(steps.len());
+    if motion != Motion::First {
+        steps.insert(end, Step::Pause(Wait::Train));
+    }
+    Ok(steps)
 }
 
 /// The steps with those that send traffic of our own before the first user's request reaches the candidate.

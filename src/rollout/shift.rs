@@ -109,6 +109,10 @@ impl Turn<'_> {
                 let message = "waits to be promoted or aborted".to_owned();
                 self.events.push(Event::Paused { reason: "awaits-promotion".into(), message });
             }
+            if *step == Step::Pause(Wait::Train) {
+                let message = "waits at the barrier for the other services of its train".to_owned();
+                self.events.push(Event::Paused { reason: super::AWAITS_TRAIN.into(), message });
+            }
         }
         true
     }
@@ -133,7 +137,7 @@ impl Turn<'_> {
             return false;
         }
         let over = match step {
-            Step::Pause(Wait::Person) => false,
+            Step::Pause(Wait::Person | Wait::Train) => false,
             Step::Analyze { .. } => self.analysed(),
             Step::Experiment { .. } => {
                 if let Some(what) = fresh.filter(|_| rollout.trial.step != Some(rollout.cursor)) {

@@ -48,6 +48,7 @@ impl Step {
             Step::Scale(Some(share)) => format!("scale to {share}"),
             Step::Scale(None) => "scale to match the weight".into(),
             Step::Pause(Wait::Person) => "pause until promoted".into(),
+            Step::Pause(Wait::Train) => "wait for the train".into(),
             Step::Pause(Wait::Seconds(s)) => format!("pause {}", crate::service::Duration::secs(*s)),
             Step::Experiment { seconds, metrics } => {
                 let names =
@@ -101,6 +102,8 @@ pub struct Sticky {
 pub enum Wait {
     Seconds(u64),
     Person,
+    /// For the other services of the train.
+    Train,
 }
 
 /// A rollout as asked for, before the target is looked at.
@@ -122,6 +125,8 @@ pub struct Spec {
     pub dynamic_stable: bool,
     pub no_rollback: bool,
     pub proceed: bool,
+    /// It takes over together with others.
+    pub train: bool,
     /// Of all strategies but rolling; weight 100 is there.
     pub steps: Vec<Step>,
     pub affinity: Option<Sticky>,
@@ -171,6 +176,7 @@ impl Spec {
             dynamic_stable: rollout.dynamic_stable,
             no_rollback: options.no_rollback,
             proceed: options.proceed,
+            train: options.train.is_some(),
             steps,
             affinity: affinity(service, strategy),
             judging,

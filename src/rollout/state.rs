@@ -148,6 +148,9 @@ pub struct Rollout {
     pub revision: u32,
     /// What was live when it began.
     pub from: Option<u32>,
+    /// The train it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<String>,
     pub plan: Plan,
     pub stage: Stage,
     /// Index into the plan's steps.
@@ -231,12 +234,16 @@ pub struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
-    Promote { full: bool },
+    Promote {
+        full: bool,
+    },
     Pause,
     Resume,
     Abort,
     Retry,
     Scale(u32),
+    /// Past the barrier of its train; said by the train's conductor.
+    Leave,
 }
 
 /// Never stored; any two are equal, so that it alone never causes a save.

@@ -186,6 +186,10 @@ fn phase(state: &State, rollout: &Rollout, seen: &Observation) -> (Phase, String
             Some(Wait::Person) => {
                 said(Phase::Paused, "awaits-promotion", "waits to be promoted or aborted".into())
             }
+            Some(Wait::Train) => {
+                let text = "waits at the barrier for the other services of its train";
+                said(Phase::Paused, super::AWAITS_TRAIN, text.into())
+            }
             Some(Wait::Seconds(seconds)) => {
                 let until = rollout.step_since + SignedDuration::from_secs(seconds as i64);
                 said(Phase::Paused, "timed-pause", format!("pauses until {until}"))

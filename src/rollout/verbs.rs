@@ -29,6 +29,7 @@ impl Verb {
             Verb::Abort => "abort",
             Verb::Retry => "retry",
             Verb::Scale(_) => "scale",
+            Verb::Leave => "leave",
         }
     }
 }
@@ -79,6 +80,7 @@ pub fn start(state: &State, plan: Plan, revision: u32, kept: bool, by: &str, now
         deploy: number,
         revision,
         from,
+        train: None,
         plan,
         stage,
         cursor: 0,
@@ -105,6 +107,7 @@ pub fn obey(state: &State, intent: &Intent, now: Timestamp) -> Result<(State, St
         Verb::Abort => abort(&mut next, &intent.by, now)?,
         Verb::Retry => retry(&mut next, now)?,
         Verb::Scale(replicas) => scale(&mut next, *replicas)?,
+        Verb::Leave => leave(&mut next, now)?,
     };
     Ok((next, message))
 }
@@ -149,6 +152,10 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
             Ok("starts again at full weight, without steps".into())
         }
         (Stage::Switch, _) => Ok("it is switching already".into()),
+        (Stage::Steps, _) if !full && rollout.held.is_none() && barred(rollout) => refuse(
+            super::AWAITS_TRAIN,
+            "it waits for the others of its train; `promote --full` lets it go alone",
+        ),
         (Stage::Clear | Stage::Place | Stage::Steps | Stage::InPlace, _) => {
             let unsure = rollout.held.as_ref().is_some_and(|h| h.reason == "inconclusive");
             let lifted = unhold(rollout, &mut state.memo, now);
@@ -177,6 +184,22 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
             })
         }
     }
+}
+
+/// At the barrier of a train.
+fn barred(rollout: &Rollout) -> bool {
+    let step = rollout.plan.steps.get(rollout.cursor);
+    rollout.stage == Stage::Steps && step == Some(&Step::Pause(Wait::Train))
+}
+
+fn leave(state: &mut State, now: Timestamp) -> Result<String, Refusal> {
+    let Some(rollout) = state.rollout.as_mut().filter(|r| barred(r)) else {
+        return refuse("not-at-the-barrier", "it is not at the barrier of a train");
+    };
+    rollout.cursor += 1;
+    rollout.step_since = now;
+    rollout.clock = now;
+    Ok("all of the train are there; it goes on".into())
 }
 
 fn pause(state: &mut State, by: &str, now: Timestamp) -> Result<String, Refusal> {

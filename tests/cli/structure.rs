@@ -52,6 +52,7 @@ const PURE: &[&str] = &[
     "rollout/step",
     "rollout/replicas.rs",
     "rollout/status.rs",
+    "rollout/train/decide.rs",
     "rollout/story/adjust.rs",
     "rollout/story/judge.rs",
     "rollout/story/lines.rs",

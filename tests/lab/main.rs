@@ -16,4 +16,5 @@ mod rollout;
 mod router;
 mod templates;
 mod the_lab;
+mod train;
 mod wire;

@@ -1,0 +1,76 @@
+//! `deploy --train`: every image, template and preflight first, then all rollouts under one conductor.
+
+use std::sync::Arc;
+
+use super::{Deployed, Job, Request, image, secrets};
+use crate::context::Ctx;
+use crate::platform::{Platform, Release, Template};
+use crate::rollout::train::{self, Car};
+use crate::rollout::{self, Options};
+
+/// A service that is ready to leave.
+struct Ready {
+    label: String,
+    platform: Arc<dyn Platform>,
+    release: Release,
+    template: Template,
+    options: Options,
+}
+
+pub async fn run(
+    ctx: &Ctx,
+    request: &Request,
+    options: &Options,
+    jobs: &[Job],
+    secrets: Vec<secrets::Values>,
+) -> anyhow::Result<Deployed> {
+    let several = jobs.iter().any(|j| j.target.environment != jobs[0].target.environment);
+    let mut ready = Vec::new();
+    for (job, secrets) in jobs.iter().zip(secrets) {
+        let label = match several {
+            true => format!("{} ({})", job.service.service, job.target.environment),
+            false => job.service.service.clone(),
+        };
+        let platform = ctx.platform(&job.service, &job.target).await?;
+        let mut release =
+            Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
+        release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
+        let template = platform.template(ctx, &release).await?;
+        let built = image::reference(request, job).is_none();
+        let commit = if built { crate::image::commits::head(&job.folder) } else { None };
+        let options = Options { commit, guarded: options.guarded && job.target.protected, ..options.clone() };
+        ready.push(Ready { label, platform, release, template, options });
+    }
+    // All could be begun, before one is.
+    for car in &ready {
+        car.platform.preflight(&car.release).await?;
+    }
+    let versions: Vec<(String, String)> = ready
+        .iter()
+        .map(|c| (format!("{} {}", c.label, c.platform.place()), c.template.hash.clone()))
+        .collect();
+    let cars: Vec<Car<'_>> = ready
+        .iter()
+        .enumerate()
+        .map(|(at, car)| Car {
+            label: car.label.clone(),
+            platform: car.platform.as_ref(),
+            release: &car.release,
+            template: &car.template,
+            options: car.options.clone(),
+            needs: needs(jobs, at),
+        })
+        .collect();
+    let arrival = rollout::conduct(ctx, &train::name(&versions), &cars).await?;
+    Ok(Deployed { services: arrival.outcomes, skipped: arrival.left })
+}
+
+/// Of the same environment.
+fn needs(jobs: &[Job], at: usize) -> Vec<usize> {
+    let job = &jobs[at];
+    let needed = |other: &Job| {
+        other.target.environment == job.target.environment
+            && job.service.depends_on.contains(&other.service.service)
+    };
+    (0..jobs.len()).filter(|i| *i != at && needed(&jobs[*i])).collect()
+}
