@@ -172,7 +172,7 @@ fn an_experiment_compares_fresh_pods_of_both_versions_and_removes_them() {
     running.wait().exits(0);
     let left = || ns.get(&["deploy,pods", "-l", "msctl.dev/experiment", "-o", "name"]).unwrap();
     until(40, "nothing of it is left", || left().is_empty().then_some(()));
-    assert_eq!(ns.field("service/orders", "{.spec.selector}").contains("experiment"), false);
+    assert!(!ns.field("service/orders", "{.spec.selector}").contains("experiment"));
 
     // One that errs is refused before a pod of its slot has met a user, and its experiment goes too.
     let folder = configure(V1, "0.5");

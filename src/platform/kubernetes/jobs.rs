@@ -132,8 +132,8 @@ fn object(service: &str, run: &JobRun, epoch: u64, owner: Option<&str>) -> Value
 }
 
 enum Change {
-    Job(watcher::Event<Job>),
-    Pod(watcher::Event<Pod>),
+    Job(Box<watcher::Event<Job>>),
+    Pod(Box<watcher::Event<Pod>>),
 }
 
 /// What its watches say, until it has ended or its time to start is over.
@@ -141,8 +141,10 @@ async fn ended(cluster: &Cluster, run: &JobRun) -> Result<JobEnd> {
     let name = run.name.as_str();
     let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let of_job = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-    let jobs = watcher(cluster.api::<Job>(), one).default_backoff().map(|e| e.map(Change::Job));
-    let pods = watcher(cluster.api::<Pod>(), of_job).default_backoff().map(|e| e.map(Change::Pod));
+    let jobs =
+        watcher(cluster.api::<Job>(), one).default_backoff().map(|e| e.map(|e| Change::Job(Box::new(e))));
+    let pods =
+        watcher(cluster.api::<Pod>(), of_job).default_backoff().map(|e| e.map(|e| Change::Pod(Box::new(e))));
     let mut changes = stream::select(jobs.boxed(), pods.boxed());
     let (mut job, mut pod): (Option<Job>, Option<Pod>) = (None, None);
     loop {
@@ -160,14 +162,14 @@ async fn ended(cluster: &Cluster, run: &JobRun) -> Result<JobEnd> {
             (Some(_), true) => run.timeout + run.start_deadline + Duration::from_secs(30),
         };
         match tokio::time::timeout(wait, changes.next()).await {
-            Ok(Some(Ok(Change::Job(event)))) => match event {
+            Ok(Some(Ok(Change::Job(event)))) => match *event {
                 watcher::Event::Apply(new) | watcher::Event::InitApply(new) => job = Some(new),
                 watcher::Event::Delete(_) => {
                     return Err(Error::NotFound(format!("{} was deleted before its end", label(name))));
                 }
                 watcher::Event::Init | watcher::Event::InitDone => {}
             },
-            Ok(Some(Ok(Change::Pod(event)))) => match event {
+            Ok(Some(Ok(Change::Pod(event)))) => match *event {
                 watcher::Event::Apply(new) | watcher::Event::InitApply(new) => pod = Some(new),
                 watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone => {}
             },

@@ -44,7 +44,7 @@ pub struct View {
 impl View {
     fn deployment(&mut self, world: &World, slot: Slot) {
         let cell = world.cell(slot);
-        self.deployments[slot as usize] = cell.exists.then(|| Deployment {
+        self.deployments[slot as usize] = cell.exists.then_some(Deployment {
             revision: cell.revision,
             desired: cell.desired,
             current: cell.acted == cell.generation,
@@ -75,8 +75,8 @@ impl View {
             }
             Kind::Slices => {
                 let selected = world.selected();
-                for index in 0..2 {
-                    let holds = selected[index] || now < world.leaving[index];
+                for (index, chosen) in selected.into_iter().enumerate() {
+                    let holds = chosen || now < world.leaving[index];
                     self.in_public[index] = if holds { world.cells[index].pods.len() as u32 } else { 0 };
                 }
             }

@@ -56,8 +56,7 @@ pub fn at_every_cut(case: &Case) {
 fn one(bench: &Bench, case: &Case, cut: usize, wanted: &Snapshot) -> Result<(), String> {
     bench.prepare(case);
     let deploys = |s: &Snapshot| s.state()["deploys"].as_array().map_or(0, Vec::len);
-    let before =
-        case.before.is_empty().then_some(0).unwrap_or_else(|| deploys(&Snapshot::of(&bench.ns.name)));
+    let before = if case.before.is_empty() { 0 } else { deploys(&Snapshot::of(&bench.ns.name)) };
     let wire = Wire::new(&bench.ns).plan(move |asked| match cut {
         0 => (asked.write == 1).then_some(Fault::KillBefore),
         _ => (asked.write == cut).then_some(Fault::KillAfter),
