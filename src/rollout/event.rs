@@ -33,6 +33,12 @@ pub enum Event {
         slot: Slot,
         weight: u8,
     },
+    /// The router was seen to do what it was told, or had long enough.
+    Verified {
+        slot: Slot,
+        weight: u8,
+        by: String,
+    },
     Pods {
         slot: Slot,
         revision: u32,
@@ -166,6 +172,7 @@ impl ui::Event for Event {
             Event::Clearing { .. } => "clearing",
             Event::Step { .. } => "step",
             Event::Weight { .. } => "weight",
+            Event::Verified { .. } => "weight-verified",
             Event::Pods { .. } => "pods",
             Event::Paused { .. } => "paused",
             Event::Resumed { .. } => "resumed",
@@ -206,6 +213,7 @@ impl ui::Event for Event {
             Event::Started { .. }
             | Event::Step { .. }
             | Event::Weight { .. }
+            | Event::Verified { .. }
             | Event::Pods { .. }
             | Event::Measured { .. }
             | Event::Paused { .. }
@@ -233,6 +241,7 @@ impl ui::Event for Event {
                 format!("{} {label}", paint.dim(format!("step {index}/{count}")))
             }
             Event::Weight { slot, weight } => format!("{slot} gets {weight} % of the requests"),
+            Event::Verified { slot, weight, by } => format!("{slot} has {weight} %: {by}"),
             Event::Pods { slot, revision, available, replicas } => {
                 format!("{slot} (revision {revision}): {available} of {replicas} available")
             }

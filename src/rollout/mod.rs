@@ -40,6 +40,7 @@ mod traffic_tests;
 pub mod train;
 mod until;
 mod verbs;
+mod verify;
 pub mod view;
 #[cfg(test)]
 mod world;

@@ -68,7 +68,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Sticky>,
     /// By what the candidate is judged; nothing where it need not prove itself.
-    #[serde(default, skip_serializing_if = "Judging::is_empty")]
+    #[serde(default, skip_serializing_if = "Judging::is_unset")]
     pub judging: Judging,
     /// Of all the above.
     #[serde(default)]

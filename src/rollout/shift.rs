@@ -281,7 +281,7 @@ impl Turn<'_> {
         let (seen, serving) = (self.slot(idle), self.slot(live));
         let replicas = self.replicas();
         // The live slot follows the weight that is, and only then the one that is wanted.
-        let there = present.routing.same(&wanted) && self.settled(&wanted, rollout.plan.lag);
+        let there = present.routing.same(&wanted) && self.verified(rollout, shape, &wanted);
         let carried = replicas::carrying(replicas, 100 - present.routing.weight_of(idle).min(100));
         let live_pods = if there { shape.pods.live } else { shape.pods.live.max(carried) };
         let live_pods = match rollout.plan.dynamic_stable {

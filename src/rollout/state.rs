@@ -256,6 +256,8 @@ pub struct Memo {
     /// What we wanted and saw confirmed, to tell a revert from a delay.
     pub route: Confirmed<Routing>,
     pub selection: Confirmed<Selection>,
+    /// Whether the present weight was seen to be what the router does.
+    pub check: super::verify::Check,
     /// What the driver measured since the last decision.
     pub measured: Vec<Measured>,
     /// Everything but these revisions was dropped by this driver.

@@ -146,6 +146,11 @@ impl Judging {
         })
     }
 
+    /// Not even where the pods are measured is known.
+    pub fn is_unset(&self) -> bool {
+        *self == Judging::default()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.metrics.is_empty()
     }
