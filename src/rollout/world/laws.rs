@@ -23,6 +23,7 @@ pub struct Laws {
     high: u32,
     low: [u32; 2],
     peak: u32,
+    pressed: bool,
     /// Pods that were taken unasked, until when that excuses their lack.
     excused: Vec<u64>,
     /// Until then nobody can know of the last loss; and after it, until enough pods are there again.
@@ -148,9 +149,12 @@ impl World {
         };
         let alive: u32 = self.cells.iter().map(|c| c.desired).sum();
         let (Some(now), Some(most)) = (most(self.laws.high), most(self.laws.peak)) else { return };
+        // Who was pointed away from all that serves needs more for a while.
+        self.laws.pressed |= self.laws.meddled != (false, false);
         if alive <= now {
             self.laws.peak = self.laws.high;
-        } else if alive > most && !self.laws.autoscaled && self.laws.meddled == (false, false) {
+            self.laws.pressed = false;
+        } else if alive > most && !self.laws.autoscaled && !self.laws.pressed {
             self.breaks(format!("{alive} pods, {most} at most"));
         }
     }
