@@ -103,7 +103,15 @@ impl World {
 
     fn check_capacity(&mut self, routed: [bool; 2], selected: [bool; 2]) {
         let floor = |replicas: u32, laws: &Laws| laws.bounds(replicas).map_or(0, |b| b.floor());
-        let doors = [routed, selected];
+        // Copies are answered to nobody.
+        let answers = |slot: Slot| match &self.route {
+            Some((routing, ..)) => {
+                let matched = slot == routing.candidate && !routing.matches.is_empty();
+                routing.weight_of(slot) > 0 || matched
+            }
+            None => routed[slot as usize],
+        };
+        let doors = [Slot::ALL.map(answers), selected];
         let capacity = doors.map(|door| self.capacity(door));
         for (low, capacity) in self.laws.low.iter_mut().zip(capacity) {
             if *low < self.laws.high && capacity >= self.laws.high {
