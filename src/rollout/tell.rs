@@ -164,6 +164,16 @@ pub fn failure(driver: &Driver<'_>, error: Error) -> anyhow::Error {
     }
 }
 
+/// An error that is told as it is, with what it leaves half-done.
+pub fn left(driver: &Driver<'_>, mut error: anyhow::Error) -> anyhow::Error {
+    let half = driver.wrote.then(|| half_done(driver));
+    match (error.downcast_mut::<Failure>(), half) {
+        (Some(failure), Some(half)) if failure.kind == Kind::Failed => failure.hints.push(half),
+        _ => {}
+    }
+    error
+}
+
 /// What a stopped driver leaves behind, in words.
 pub fn half_done(driver: &Driver<'_>) -> String {
     let Some(rollout) = driver.state.under_way().filter(|_| driver.stored()) else {

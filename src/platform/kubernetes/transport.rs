@@ -102,12 +102,25 @@ impl Nature {
         let watches = has("watch=true");
         Nature {
             // What a pod answers through the proxy is its own, and to be counted.
-            repeatable: matches!(*request.method(), Method::GET | Method::PATCH) && !path.contains("/proxy/"),
+            repeatable: match *request.method() {
+                Method::GET | Method::PATCH => !path.contains("/proxy/"),
+                Method::POST => has("dryRun=All") || names_what_it_makes(path),
+                _ => false,
+            },
             eviction: path.ends_with("/eviction"),
             headers: (!follows).then_some(LIMIT),
             body: if follows { None } else { Some(if watches { WATCH_LIMIT } else { LIMIT }) },
         }
     }
+}
+
+/// Objects that are made with a name: a second try meets the first, and whoever asked compares them. Reviews make nothing.
+fn names_what_it_makes(path: &str) -> bool {
+    let kind = path.rsplit('/').next().unwrap_or_default();
+    matches!(
+        kind,
+        "configmaps" | "leases" | "secrets" | "selfsubjectaccessreviews" | "selfsubjectrulesreviews"
+    )
 }
 
 impl Inner {
@@ -131,7 +144,8 @@ impl Inner {
                 Ok(answer) => overloaded(answer, &nature).then(|| retry_after(answer, attempt)),
                 Err(Lost::Credentials(_)) => None,
                 Err(Lost::Connect { .. }) => self.reached().then(|| backoff(attempt)),
-                Err(_) => (nature.repeatable && self.reached()).then(|| backoff(attempt)),
+                // Something listens there: it may have been a moment's weakness.
+                Err(_) => (nature.repeatable && (self.reached() || attempt < 3)).then(|| backoff(attempt)),
             };
             let Some(wait) = wait.filter(|w| started.elapsed() + *w < BUDGET) else {
                 return result;

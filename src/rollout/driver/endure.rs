@@ -33,7 +33,7 @@ impl Driver<'_> {
                 }
                 Ok(wait.min(Duration::from_secs(2)))
             }
-            Error::Other(error) if crate::error::failure(&error).is_some() => Err(error),
+            Error::Other(error) if crate::error::failure(&error).is_some() => Err(tell::left(self, error)),
             Error::NotFound(_) | Error::Other(_) | Error::Conflict(_) if self.failures < 6 => Ok(wait),
             error => {
                 if matches!(error, Error::Overtaken { .. } | Error::Terminating(_)) {

@@ -93,8 +93,16 @@ impl Driver<'_> {
         if self.lease.is_some() && self.lost.is_none() {
             self.keeper.settle(self.host, SETTLE).await;
         }
-        if let Some(lease) = self.lease.take().filter(|_| !self.unfenced) {
-            let _ = self.platform.renew_lease(&lease, true).await;
+        let Some(mut lease) = self.lease.take().filter(|_| !self.unfenced) else { return };
+        for _ in 0..3 {
+            match self.platform.renew_lease(&lease, true).await {
+                // A renewal whose answer was lost moved it on: it is still ours to give up.
+                Err(Error::Conflict(_)) => match self.platform.lease().await {
+                    Ok(Some(seen)) if seen.holder == self.host.holder() => lease = seen,
+                    _ => return,
+                },
+                _ => return,
+            }
         }
     }
 

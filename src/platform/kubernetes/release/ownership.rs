@@ -1,6 +1,7 @@
 //! Who owns which field. A new object is applied whole, then the fields that rollouts change pass from `msctl` to
 //! `msctl-rollout`, so that a later apply without them leaves them alone. (Left with `msctl`, an apply without
-//! `replicas` would reset them to 1; made by POST, every field would be another manager's.) Pure.
+//! `replicas` would reset them to 1; made by POST, every field would be another manager's.) After a take-over the epoch
+//! passes too: left with `msctl`, a stale apply by the driver before would lower it and meet no conflict. Pure.
 
 use serde_json::{Value, json};
 
@@ -10,13 +11,17 @@ use crate::manifest::rollout_fields;
 /// The managed fields as they should be; None when they are.
 pub fn settled(object: &Value) -> Option<Vec<Value>> {
     let entries = object["metadata"]["managedFields"].as_array()?;
-    let owned = rollout_fields(object);
+    let mut owned = rollout_fields(object).to_vec();
+    let kept = owned.clone();
+    if unfenced(object, entries) {
+        owned.push(FENCE);
+    }
     let mut settled = entries.clone();
     let mut moved = false;
     for entry in &mut settled {
         let applies = entry["manager"] == MANAGER && entry["operation"] == "Apply";
         if applies {
-            for path in owned {
+            for path in &owned {
                 moved |= remove(&mut entry["fieldsV1"], path).is_some();
             }
         }
@@ -24,14 +29,25 @@ pub fn settled(object: &Value) -> Option<Vec<Value>> {
     let mut given_back = false;
     for entry in &mut settled {
         if entry["manager"] == ROLLOUT_MANAGER && entry.get("subresource").is_none() {
-            given_back |= keep_only(&mut entry["fieldsV1"], owned);
+            given_back |= keep_only(&mut entry["fieldsV1"], &kept);
         }
     }
     settled.retain(|e| e["fieldsV1"].as_object().is_none_or(|f| !f.is_empty()));
     if moved {
-        grant(&mut settled, object, owned);
+        grant(&mut settled, object, &owned);
     }
     (moved || given_back).then_some(settled)
+}
+
+const FENCE: &[&str] = &["metadata", "annotations", EPOCH];
+
+/// An object that a driver made which took over: those before it may still live, and it alone is not fenced by having
+/// been raised.
+pub fn unfenced(object: &Value, entries: &[Value]) -> bool {
+    let owns =
+        |e: &Value| FENCE.iter().try_fold(&e["fieldsV1"], |at, key| at.get(format!("f:{key}"))).is_some();
+    let raised = entries.iter().any(|e| e["manager"] == ROLLOUT_MANAGER && owns(e));
+    super::write::epoch(object) > 1 && !raised
 }
 
 /// Adds `owned` to the entry of `msctl-rollout`, made where there is none.
@@ -110,6 +126,23 @@ mod tests {
         );
         assert_eq!(after[1]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
         assert_eq!(settled(&deployment(after.into())), None, "nothing is left to do");
+    }
+
+    #[test]
+    fn the_epoch_passes_only_after_a_take_over_and_once() {
+        let fields = json!({"f:metadata": {"f:annotations": {"f:msctl.dev/epoch": {}, "f:a": {}}}});
+        let applied = json!([{"manager": "msctl", "operation": "Apply", "fieldsV1": fields}]);
+        let mut service = deployment(applied);
+        service["kind"] = "ServiceAccount".into();
+        for (epoch, moves) in [("1", false), ("2", true)] {
+            service["metadata"]["annotations"] = json!({"msctl.dev/epoch": epoch});
+            assert_eq!(settled(&service).is_some(), moves, "{epoch}");
+        }
+        let after = settled(&service).expect("moves");
+        assert_eq!(after[0]["fieldsV1"], json!({"f:metadata": {"f:annotations": {"f:a": {}}}}));
+        assert_eq!(after[1]["manager"], "msctl-rollout");
+        service["metadata"]["managedFields"] = after.into();
+        assert_eq!(settled(&service), None);
     }
 
     #[test]

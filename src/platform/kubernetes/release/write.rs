@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::api::{self, Call};
 use super::{Site, ownership};
 use crate::manifest::names::{EPOCH, MANAGER, ROLLOUT_MANAGER};
-use crate::manifest::{self, Kind, inert, kind_of, name_of, rollout_fields};
+use crate::manifest::{self, Kind, inert, kind_of, name_of};
 use crate::platform::Error;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -60,8 +60,9 @@ pub async fn dry_run(site: &Site, object: &Value, live: Option<&Value>) -> Resul
 pub async fn apply(site: &Site, object: &Value, live: Option<&Value>) -> Result<Value> {
     let Some(live) = live else {
         let made = patch(site, object, false).await?;
-        // A slot's number of pods passes to the rollout with its first change; what may stay as it was made, now.
-        if kind_of(object) != Some(Kind::Deployment) && !rollout_fields(object).is_empty() {
+        // A slot's number of pods passes to the rollout with its first change; what may stay as it was made, now. So
+        // does the epoch after a take-over, or a stale apply of the same object would lower it.
+        if kind_of(object) != Some(Kind::Deployment) || epoch(object) > 1 {
             settle(site, &made).await?;
         }
         return Ok(made);
