@@ -233,6 +233,19 @@ impl Msctl {
         self
     }
 
+    /// As if from another machine: under another host name.
+    pub fn elsewhere(mut self) -> Self {
+        let mut outer = Command::new("unshare");
+        outer.args(["-u", "sh", "-c", r#"hostname elsewhere && exec "$0" "$@""#]);
+        outer.arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        for (name, value) in self.command.get_envs().filter_map(|(n, v)| Some((n, v?))) {
+            outer.env(name, value);
+        }
+        outer.current_dir(self.command.get_current_dir().expect("set when made"));
+        self.command = outer;
+        self
+    }
+
     /// How long it may take; then it is killed and the test fails. 300 s unless told.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

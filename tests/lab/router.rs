@@ -1,5 +1,6 @@
 //! Tests that need Traefik or Prometheus: `tests/run router`. First, that the two do what the others take for granted.
 
+mod cuts;
 mod judged;
 mod kinds;
 mod routes;

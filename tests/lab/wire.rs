@@ -182,6 +182,11 @@ impl Wire {
         self.shared.log.lock().unwrap().writes.iter().map(|(_, line)| line.clone()).collect()
     }
 
+    /// When this wire's writes came, by the same clock for all wires.
+    pub fn times(&self) -> Vec<(Instant, String)> {
+        self.shared.log.lock().unwrap().writes.clone()
+    }
+
     pub fn injected(&self) -> BTreeMap<String, usize> {
         self.shared.log.lock().unwrap().injected.clone()
     }

@@ -13,6 +13,14 @@ const SIDE_BY_SIDE: usize = 8;
 
 /// Makes every cut; panics with all that ended elsewhere.
 pub fn at_every_cut(case: &Case) {
+    at_every_write(case, one);
+}
+
+/// Does `one` after every write of the case, 0 meaning before the first; panics with all that went wrong.
+pub fn at_every_write(
+    case: &Case,
+    one: impl Fn(&Bench, &Case, usize, &[String], &Snapshot) -> Result<(), String> + Sync,
+) {
     let begun = Instant::now();
     let first = Bench::simulated(case.name);
     let (writes, wanted) = undisturbed(&first, case);
@@ -25,11 +33,9 @@ pub fn at_every_cut(case: &Case) {
             if cut > writes.len() {
                 return;
             }
-            if let Err(why) = one(&bench, case, cut, &wanted) {
-                failures
-                    .lock()
-                    .unwrap()
-                    .push(format!("cut after write {cut} ({:?}): {why}", writes.get(cut.wrapping_sub(1))));
+            if let Err(why) = one(&bench, case, cut, &writes, &wanted) {
+                let after = cut.checked_sub(1).map_or("the beginning", |n| &writes[n]);
+                failures.lock().unwrap().push(format!("cut {cut}, after {after}: {why}"));
             }
             bench.remove();
         }
@@ -40,20 +46,13 @@ pub fn at_every_cut(case: &Case) {
             scope.spawn(|| work(Bench::simulated(case.name)));
         }
     });
-    let failures = failures.into_inner().unwrap();
-    let took = begun.elapsed().as_secs_f64();
-    assert!(
-        failures.is_empty(),
-        "{}: {} of {} cuts, {took:.0} s\n{}\nwrites: {writes:#?}",
-        case.name,
-        failures.len(),
-        writes.len() + 1,
-        failures.join("\n")
-    );
-    eprintln!("{}: {} cuts, {took:.1} s", case.name, writes.len() + 1);
+    let (failures, took) = (failures.into_inner().unwrap(), begun.elapsed().as_secs_f64());
+    let (bad, all, name) = (failures.len(), writes.len() + 1, case.name);
+    assert!(bad == 0, "{name}: {bad} of {all}, {took:.0} s\n{}\nwrites: {writes:#?}", failures.join("\n"));
+    eprintln!("{name}: {all} in {took:.1} s");
 }
 
-fn one(bench: &Bench, case: &Case, cut: usize, wanted: &Snapshot) -> Result<(), String> {
+fn one(bench: &Bench, case: &Case, cut: usize, _: &[String], wanted: &Snapshot) -> Result<(), String> {
     bench.prepare(case);
     let deploys = |s: &Snapshot| s.state()["deploys"].as_array().map_or(0, Vec::len);
     let before = if case.before.is_empty() { 0 } else { deploys(&Snapshot::of(&bench.ns.name)) };
@@ -83,8 +82,9 @@ fn one(bench: &Bench, case: &Case, cut: usize, wanted: &Snapshot) -> Result<(), 
 }
 
 const DEPLOY: (&[&str], i32) = (&["deploy"], 0);
-const CANARY: &str =
+pub const CANARY: &str =
     "replicas: 4\nrollout: {strategy: canary, surge: 1, steps: [{weight: 25}, {pause: 1s}, {weight: 50}]}";
+pub const BLUE_GREEN: &str = "replicas: 2\nrollout: {strategy: blue-green, scaleDownDelay: 0s}";
 const PAUSED: &str =
     "replicas: 3\nrollout: {strategy: canary, surge: 1, abortDelay: 1s, steps: [{weight: 34}, {pause: {}}]}";
 
@@ -118,8 +118,13 @@ fn canary_with_an_autoscaler() {
 #[test]
 #[ignore = "needs the lab: tests/run"]
 fn blue_green() {
-    let config = "replicas: 2\nrollout: {strategy: blue-green, scaleDownDelay: 0s}";
-    at_every_cut(&Case { name: "cut-blue-green", config, before: &[DEPLOY], act: DEPLOY, attach: 0 });
+    at_every_cut(&Case {
+        name: "cut-blue-green",
+        config: BLUE_GREEN,
+        before: &[DEPLOY],
+        act: DEPLOY,
+        attach: 0,
+    });
 }
 
 #[test]
