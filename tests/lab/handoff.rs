@@ -134,14 +134,17 @@ fn a_killed_driver_goes_on_and_an_abort_reaches_it() {
     assert!(begun.elapsed() < Duration::from_secs(3), "no wait for the Lease: {:?}", begun.elapsed());
     let aborted = until(40, "aborted", || Some(status(&ns, &dir)).filter(|s| s["phase"] == "aborted"));
     assert_eq!(aborted["slots"]["live"]["revision"], 1, "{aborted:#}");
-    // The end is told once, with its code; the restart that follows finds nothing to do.
-    let container = until(60, "the Job ends", || {
+    // The end is told once, with its code; the restart that follows finds nothing to do. The kubelet may forget how the
+    // run before ended once the pod is done, so that is looked for all the while.
+    let mut refused = false;
+    until(60, "the Job ends", || {
         let pods = ns.get(&["pods", "-l", "msctl.dev/driver-of=orders", "-o", "json"])?;
         let pods: Value = serde_json::from_str(&pods).unwrap();
-        let status = pods["items"][0]["status"]["containerStatuses"][0].clone();
-        (status["state"]["terminated"]["exitCode"] == 0).then_some(status)
+        let status = &pods["items"][0]["status"]["containerStatuses"][0];
+        refused |= ["state", "lastState"].iter().any(|s| status[s]["terminated"]["exitCode"] == 5);
+        (status["state"]["terminated"]["exitCode"] == 0).then_some(())
     });
-    assert_eq!(container["lastState"]["terminated"]["exitCode"], 5, "{container:#}");
+    assert!(refused, "a run of the driver ended with 5");
 }
 
 #[test]
