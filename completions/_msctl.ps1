@@ -54,6 +54,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('scale', 'scale', [CompletionResultType]::ParameterValue, 'Set the number of replicas until the next deploy')
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Remove the service and everything msctl made for it')
             [CompletionResult]::new('local', 'local', [CompletionResultType]::ParameterValue, 'The local platform: processes behind a weighted proxy')
+            [CompletionResult]::new('adopt', 'adopt', [CompletionResultType]::ParameterValue, 'Take an existing Deployment over as the live version, with no restart')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'A guided tour: create, run, canary, and a bad release refused')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Check what msctl needs on this machine')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Look at the configuration')
@@ -343,6 +344,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
             [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--owned', '--owned', [CompletionResultType]::ParameterName, 'List the fields that rollouts set, for tools that apply the same objects')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
@@ -1014,6 +1016,33 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
         'msctl;local;help;help' {
             break
         }
+        'msctl;adopt' {
+            [CompletionResult]::new('--service', '--service', [CompletionResultType]::ParameterName, 'Service of the workspace that it becomes')
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--plan', '--plan', [CompletionResultType]::ParameterName, 'Say what matches its pods and what it would mean, write nothing')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'msctl;demo' {
             [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Template to tour with; the first whose toolchain is present otherwise')
             [CompletionResult]::new('--template', '--template', [CompletionResultType]::ParameterName, 'Template to tour with; the first whose toolchain is present otherwise')
@@ -1274,6 +1303,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('scale', 'scale', [CompletionResultType]::ParameterValue, 'Set the number of replicas until the next deploy')
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Remove the service and everything msctl made for it')
             [CompletionResult]::new('local', 'local', [CompletionResultType]::ParameterValue, 'The local platform: processes behind a weighted proxy')
+            [CompletionResult]::new('adopt', 'adopt', [CompletionResultType]::ParameterValue, 'Take an existing Deployment over as the live version, with no restart')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'A guided tour: create, run, canary, and a bad release refused')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Check what msctl needs on this machine')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Look at the configuration')
@@ -1395,6 +1425,9 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;help;local;down' {
+            break
+        }
+        'msctl;help;adopt' {
             break
         }
         'msctl;help;demo' {

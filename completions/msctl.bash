@@ -16,6 +16,9 @@ _msctl() {
             ",$1")
                 cmd="msctl"
                 ;;
+            msctl,adopt)
+                cmd="msctl__subcmd__adopt"
+                ;;
             msctl,agent)
                 cmd="msctl__subcmd__agent"
                 ;;
@@ -90,6 +93,9 @@ _msctl() {
                 ;;
             msctl__subcmd__config__subcmd__help,show)
                 cmd="msctl__subcmd__config__subcmd__help__subcmd__show"
+                ;;
+            msctl__subcmd__help,adopt)
+                cmd="msctl__subcmd__help__subcmd__adopt"
                 ;;
             msctl__subcmd__help,agent)
                 cmd="msctl__subcmd__help__subcmd__agent"
@@ -359,12 +365,82 @@ _msctl() {
 
     case "${cmd}" in
         msctl)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__adopt)
+            opts="-e -n -C -o -v -q -y -h -V --service --plan --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1143,7 +1219,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__diff)
-            opts="-e -n -C -o -v -q -y -h -V --image --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --image --owned --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1349,8 +1425,22 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help)
-            opts="new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help"
+            opts="new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -51,6 +51,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand scale 'Set the number of replicas until the next deploy'
             cand delete 'Remove the service and everything msctl made for it'
             cand local 'The local platform: processes behind a weighted proxy'
+            cand adopt 'Take an existing Deployment over as the live version, with no restart'
             cand demo 'A guided tour: create, run, canary, and a bad release refused'
             cand doctor 'Check what msctl needs on this machine'
             cand config 'Look at the configuration'
@@ -325,6 +326,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --color 'When to use colours'
             cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --owned 'List the fields that rollouts set, for tools that apply the same objects'
             cand -v 'Say more; twice and thrice for more still'
             cand --verbose 'Say more; twice and thrice for more still'
             cand -q 'Say nothing but the answer and errors'
@@ -953,6 +955,32 @@ set edit:completion:arg-completer[msctl] = {|@words|
         }
         &'msctl;local;help;help'= {
         }
+        &'msctl;adopt'= {
+            cand --service 'Service of the workspace that it becomes'
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --plan 'Say what matches its pods and what it would mean, write nothing'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'msctl;demo'= {
             cand -t 'Template to tour with; the first whose toolchain is present otherwise'
             cand --template 'Template to tour with; the first whose toolchain is present otherwise'
@@ -1200,6 +1228,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand scale 'Set the number of replicas until the next deploy'
             cand delete 'Remove the service and everything msctl made for it'
             cand local 'The local platform: processes behind a weighted proxy'
+            cand adopt 'Take an existing Deployment over as the live version, with no restart'
             cand demo 'A guided tour: create, run, canary, and a bad release refused'
             cand doctor 'Check what msctl needs on this machine'
             cand config 'Look at the configuration'
@@ -1290,6 +1319,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;local;status'= {
         }
         &'msctl;help;local;down'= {
+        }
+        &'msctl;help;adopt'= {
         }
         &'msctl;help;demo'= {
         }

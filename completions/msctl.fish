@@ -52,6 +52,7 @@ complete -c msctl -n "__fish_msctl_needs_command" -f -a "logs" -d 'Print the pod
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "scale" -d 'Set the number of replicas until the next deploy'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "delete" -d 'Remove the service and everything msctl made for it'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
+complete -c msctl -n "__fish_msctl_needs_command" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "doctor" -d 'Check what msctl needs on this machine'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "config" -d 'Look at the configuration'
@@ -254,6 +255,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand diff" -l owned -d 'List the fields that rollouts set, for tools that apply the same objects'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
@@ -682,6 +684,25 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subco
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l service -d 'Service of the workspace that it becomes' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l plan -d 'Say what matches its pods and what it would mean, write nothing'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s t -l template -d 'Template to tour with; the first whose toolchain is present otherwise' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s n -l namespace -d 'Kubernetes namespace' -r
@@ -845,25 +866,26 @@ complete -c msctl -n "__fish_msctl_using_subcommand agent" -s q -l quiet -d 'Say
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand agent" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "new" -d 'Create a service from a template'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "template" -d 'Look at the templates a service can be created from'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "build" -d 'Build the service\'s image, and push it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "rollout" -d 'Steer and follow a rollout'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "status" -d 'Show how the service is'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "logs" -d 'Print the pods\' logs'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "doctor" -d 'Check what msctl needs on this machine'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "config" -d 'Look at the configuration'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "man" -d 'Write the man pages into a folder'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local demo doctor config completions man drive agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "new" -d 'Create a service from a template'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "template" -d 'Look at the templates a service can be created from'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "build" -d 'Build the service\'s image, and push it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "rollout" -d 'Steer and follow a rollout'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "status" -d 'Show how the service is'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "logs" -d 'Print the pods\' logs'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "doctor" -d 'Check what msctl needs on this machine'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "config" -d 'Look at the configuration'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "man" -d 'Write the man pages into a folder'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "lint" -d 'Check a template for mistakes'

@@ -98,6 +98,8 @@ pub enum Cmd {
     /// The local platform: processes behind a weighted proxy
     #[command(subcommand)]
     Local(Local),
+    /// Take an existing Deployment over as the live version, with no restart
+    Adopt(Adopt),
     /// A guided tour: create, run, canary, and a bad release refused
     Demo(Demo),
     /// Check what msctl needs on this machine
@@ -268,12 +270,27 @@ pub struct Handoff {
 }
 
 #[derive(Debug, Args)]
+pub struct Adopt {
+    /// Name of the Deployment
+    pub deployment: String,
+    /// Service of the workspace that it becomes
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// Say what matches its pods and what it would mean, write nothing
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Diff {
     /// Services of the workspace; all when none is named
     pub service: Vec<String>,
     /// Compare with this image in place of the built one
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
+    /// List the fields that rollouts set, for tools that apply the same objects
+    #[arg(long)]
+    pub owned: bool,
 }
 
 /// One service, where the folder holds several.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::context::Ctx;
-use crate::deploy::{self, Differs, Request};
+use crate::deploy::{self, Differs, OwnedBy, Request};
 use crate::error::{self, Failure, Kind};
 use crate::ui::{Paint, View};
 
@@ -13,8 +13,18 @@ struct Differences {
     services: Vec<Differs>,
 }
 
+#[derive(Serialize)]
+struct Fields {
+    services: Vec<OwnedBy>,
+}
+
 pub fn run(ctx: &Ctx, args: &cli::Diff) -> anyhow::Result<u8> {
     let request = Request { services: args.service.clone(), image: args.image.clone(), ..Request::default() };
+    if args.owned {
+        let services = ctx.block_on(deploy::owned(ctx, &request)).and_then(|r| r).map_err(above_one)?;
+        ctx.ui.show(&Fields { services })?;
+        return Ok(0);
+    }
     let services = ctx.block_on(deploy::diff(ctx, &request)).and_then(|r| r).map_err(above_one)?;
     let same = services.iter().all(|s| s.changes.is_empty());
     ctx.ui.show(&Differences { services })?;
@@ -34,6 +44,20 @@ fn above_one(error: anyhow::Error) -> anyhow::Error {
         failure.hints = inner.hints.clone();
     }
     failure.source(error).into()
+}
+
+impl View for Fields {
+    fn schema(&self) -> &'static str {
+        "msctl.dev/owned/v1"
+    }
+    fn human(&self, paint: &Paint) -> String {
+        let mut text = String::new();
+        for object in self.services.iter().flat_map(|s| &s.objects) {
+            text += &format!("{}\n", paint.bold(format!("{}/{}", object.kind, object.name)));
+            text += &object.paths.iter().map(|path| format!("  {path}\n")).collect::<String>();
+        }
+        if text.is_empty() { "nothing here is applied by other tools\n".into() } else { text }
+    }
 }
 
 impl View for Differences {

@@ -1,5 +1,6 @@
 //! One file per verb: arguments → one operation → its view. Decisions and effects live in the operations.
 
+mod adopt;
 mod agent;
 mod build;
 pub mod completions;
@@ -26,6 +27,7 @@ use crate::context::Ctx;
 /// Runs one command; returns its exit code when it did not fail.
 pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
     match command {
+        Cmd::Adopt(args) => adopt::run(ctx, &args),
         Cmd::Agent(args) => agent::run(ctx, &args),
         Cmd::Drive(args) => drive::run(ctx, &args),
         Cmd::Local(command) => local::run(ctx, &command),

@@ -123,7 +123,7 @@ fn line(role: &str, slot: &SlotStatus, paint: &Paint) -> String {
     let until = slot.until.map(|u| format!(", until {u}")).unwrap_or_default();
     format!(
         "  {role:<10} {} revision {}: {} of {} available{until}  {}\n",
-        slot.slot,
+        slot.slot.name(),
         slot.revision,
         slot.available,
         slot.replicas,

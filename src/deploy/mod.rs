@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::context::Ctx;
 use crate::error::{self, Failure};
 use crate::manifest;
-use crate::platform::{Change, Platform, Release, Template};
+use crate::platform::{Change, Owned, Platform, Release, Template};
 use crate::rollout::{self, Ended, Forecast, Options, Outcome};
 use crate::service::Service;
 use crate::settings::Target;
@@ -162,6 +162,43 @@ pub async fn diff(ctx: &Ctx, request: &Request) -> anyhow::Result<Vec<Differs>> 
         });
     }
     Ok(all)
+}
+
+/// The fields of one service that rollouts set.
+#[derive(Debug, Serialize)]
+pub struct OwnedBy {
+    pub service: String,
+    pub place: String,
+    pub objects: Vec<Owned>,
+}
+
+/// What other tools that apply the same objects must leave alone.
+pub async fn owned(ctx: &Ctx, request: &Request) -> anyhow::Result<Vec<OwnedBy>> {
+    let mut all = Vec::new();
+    for job in jobs(ctx, request)? {
+        let platform = ctx.platform(&job.service, &job.target).await?;
+        all.push(OwnedBy {
+            service: job.service.service,
+            place: platform.place(),
+            objects: platform.owned(),
+        });
+    }
+    Ok(all)
+}
+
+/// Takes an existing Deployment over as the live version.
+pub async fn adopt(
+    ctx: &Ctx,
+    name: Option<&str>,
+    deployment: &str,
+    plan: bool,
+) -> anyhow::Result<rollout::Taken> {
+    let (_, service, target) = ctx.service(name)?;
+    let platform = ctx.platform(&service, &target).await?;
+    if !plan {
+        agree::to_change(ctx, &target, "adopt a Deployment in")?;
+    }
+    rollout::adopt(ctx, platform.as_ref(), &service, deployment, plan).await
 }
 
 /// What was removed.

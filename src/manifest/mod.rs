@@ -26,7 +26,7 @@ pub use hash::{canonical, checksum, keyed, sha256};
 pub use object::{CANARY_WEIGHT, Kind, inert, kind_of, name_of, object, rollout_fields, stamped};
 pub use policy::usual_ports;
 pub use route::{Gateway, http_route};
-pub use slot::objects as slot_objects;
+pub use slot::{objects as slot_objects, service_of as slot_service};
 pub use yaml::print as to_yaml;
 
 /// What objects are made of.

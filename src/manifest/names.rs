@@ -27,6 +27,8 @@ pub const TEMPLATE: &str = "msctl.dev/template";
 pub const DRIVER_OF: &str = "msctl.dev/driver-of";
 /// On a driver's pod: what it must know of the service, as msctl.yaml.
 pub const DRIVEN: &str = "msctl.dev/driven";
+/// On an autoscaler that a rollout holds: its own `scaleDown.selectPolicy`, empty where it had no behaviour.
+pub const HELD: &str = "msctl.dev/held";
 /// Membership of the service's ApplySet.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 

@@ -85,9 +85,29 @@ pub fn objects(template: &Template, slot: Slot, revision: u32) -> Vec<Value> {
     all
 }
 
+/// The Service of a slot whose pods have labels of their own.
+pub fn service_of(
+    service: &str,
+    slot: Slot,
+    pods: &std::collections::BTreeMap<String, String>,
+    port: u16,
+) -> Value {
+    let mut all = labels(service);
+    all.insert(names::SLOT.into(), slot.name().into());
+    let mut number = super::service::port();
+    number["targetPort"] = port.into();
+    json!({
+        "apiVersion": "v1", "kind": Kind::Service.name(),
+        "metadata": {"name": names::slot(service, slot), "labels": all},
+        "spec": {"selector": pods, "ports": [number]},
+    })
+}
+
 fn deployment(body: &Value, slot: Slot, revision: u32, selector: &Value) -> Value {
     let mut pod = body["podTemplate"].clone();
     let labels = &mut pod["metadata"]["labels"];
+    // A template that was adopted has labels of its own only.
+    labels[names::NAME] = body["service"].clone();
     labels[names::SLOT] = slot.name().into();
     labels[names::REVISION] = revision.to_string().into();
     if let Some(constraints) = pod["spec"]["topologySpreadConstraints"].as_array_mut() {

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Ctx;
-use crate::rollout::{Effect, Observation, Slot};
+use crate::error::Failure;
+use crate::rollout::{Adopted, Effect, Observation, Slot};
 use crate::service::{PlatformKind, Service};
 use crate::settings::Target;
 
@@ -56,6 +57,37 @@ pub struct Capabilities {
     pub route_lag: std::time::Duration,
     /// What the router can do beside weights.
     pub abilities: crate::rollout::Abilities,
+}
+
+/// What adopting a Deployment as the live slot would mean.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    pub slot: Slot,
+    /// None for a slot that msctl itself made, whose state is lost.
+    pub adopted: Option<Adopted>,
+    /// The number it carries, where it carries one.
+    pub revision: Option<u32>,
+    /// Its template is stored already.
+    pub known: bool,
+    /// The highest number ever given.
+    pub numbered: u32,
+    pub replicas: u32,
+    pub template: Template,
+    /// What people must know before.
+    pub notes: Vec<String>,
+    /// No lower epoch may drive.
+    pub epoch: u64,
+    pub at: Timestamp,
+}
+
+/// Fields of an object that belong to rollouts: other tools must leave them alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Owned {
+    pub group: String,
+    pub kind: String,
+    pub name: String,
+    /// JSON pointers.
+    pub paths: Vec<String>,
 }
 
 /// The pods that a rollout needs beside those that are there.
@@ -236,6 +268,16 @@ pub trait Platform: Send + Sync {
     /// Writes nothing; returns warnings.
     async fn preflight(&self, _release: &Release) -> anyhow::Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    /// What is known of `deployment`, which is to become the live slot; refused where that cannot be. Writes nothing.
+    async fn inspect(&self, deployment: &str) -> anyhow::Result<Adoption> {
+        Err(Failure::usage("adopt", format!("{deployment}: nothing can be adopted in {}", self.place()))
+            .hint("adopting is for Deployments of a cluster; choose an environment with -e")
+            .into())
+    }
+    /// The fields that rollouts set, for tools that apply the same objects. Makes no request.
+    fn owned(&self) -> Vec<Owned> {
+        Vec::new()
     }
     /// Whether what a rollout will have at its peak fits, as far as the last `preflight` saw; returns warnings.
     async fn fits(&self, _demand: &Demand) -> anyhow::Result<Vec<String>> {

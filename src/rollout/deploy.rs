@@ -143,6 +143,7 @@ fn foreseen(
     let revision = state.number(&template.hash, &template.image, seen.time);
     let facts = facts(&state, seen, known, spec, revision);
     let plan = plan(spec, &facts)?;
+    refuse_split(&state, &plan)?;
     let replicas = size(&state, seen, spec);
     let steps = plan.forecast(replicas);
     let bounds = plan.bounds(replicas);
@@ -222,6 +223,23 @@ fn facts(
     }
 }
 
+/// No Service can select adopted pods together with a candidate's: their labels have nothing in common.
+pub(super) fn refuse_split(state: &State, plan: &Plan) -> anyhow::Result<()> {
+    let live = state.live.map(|l| l.slot);
+    let splits = plan.motion == Motion::Replicas;
+    let adopted = state.adopted.as_ref().filter(|a| splits && a.active && live == Some(a.slot));
+    let Some(adopted) = adopted else { return Ok(()) };
+    Err(Failure::usage(
+        "adopted",
+        format!(
+            "numbers of pods cannot split the traffic with the adopted Deployment {}",
+            adopted.deployment
+        ),
+    )
+    .hint("its first rollout is --blue-green, --rolling, or a canary by a router (`expose`)")
+    .into())
+}
+
 /// The live revision already is what is wanted, and nothing is under way.
 fn unchanged(state: &State, template: &Template, spec: &Spec) -> bool {
     let live = state.live.and_then(|l| state.revision(l.revision));
@@ -233,7 +251,7 @@ fn unchanged(state: &State, template: &Template, spec: &Spec) -> bool {
         && still
         && !state.resizing
         && state.replicas == spec.replicas
-        && state.autoscaled == spec.autoscaled
+        && state.scaling == spec.scaling
 }
 
 /// Rolls `template` out. A refused version, a held lock, a lost contact are errors with their exit codes.
@@ -471,6 +489,8 @@ impl Job<'_> {
         let scaled = next.live.is_some() && !next.autoscaled && next.replicas != self.spec.replicas;
         let was = std::mem::replace(&mut next.replicas, self.spec.replicas);
         next.autoscaled = self.spec.autoscaled;
+        let rebound = next.scaling != self.spec.scaling;
+        next.scaling = self.spec.scaling;
         let facts = facts(&next, &driver.seen, &can, &self.spec, revision);
         let plan = plan(&self.spec, &facts)?;
         let fresh = under_way != Some(revision) && live != Some(revision);
@@ -479,6 +499,9 @@ impl Job<'_> {
             self.refuse_unattended(&plan)?;
         }
         self.refuse_outside_train(&next, revision)?;
+        if fresh {
+            refuse_split(&driver.state, &plan)?;
+        }
         let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
         driver.wrote = true;
         if !known {
@@ -502,6 +525,9 @@ impl Job<'_> {
             }
         } else if next.under_way().is_none() {
             next.resizing = scaled;
+            if let Some(rollout) = next.rollout.as_mut().filter(|_| rebound) {
+                rollout.tidy = false;
+            }
         }
         let events = tell::classify(driver.begin_with(next).await, &place)?;
         if fresh {
@@ -539,6 +565,13 @@ impl Job<'_> {
         });
     }
 
+    /// The Deployment that the service's own name reaches.
+    fn serving(&self, driver: &Driver<'_>, seen: super::Slot) -> String {
+        let reached = |s: &super::Slot| driver.seen.selection == Some(super::Selection::only(*s));
+        let live = super::Slot::ALL.into_iter().find(|s| reached(s)).unwrap_or(seen);
+        format!("{}-{live}", driver.service)
+    }
+
     /// Slots that serve without a state document: nobody knows what they are.
     fn refuse_lost_state(&self, driver: &Driver<'_>) -> anyhow::Result<()> {
         let serving = driver.seen.slots.iter().find(|(_, s)| s.desired > 0 || s.replicas > 0);
@@ -548,7 +581,8 @@ impl Job<'_> {
                 format!("{} runs in slot {slot}, but its rollout state is gone", driver.service),
             )
             .object(format!("ConfigMap/{}-rollout", driver.service))
-            .hint("restore that object, or remove the service with `msctl delete` and deploy it anew")
+            .hint(format!("`msctl adopt {}` takes up what serves", self.serving(driver, *slot)))
+            .hint("`msctl delete` removes the service")
             .into()),
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Routing, Slot};
+use super::{Routing, Scaler, Slot};
 
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub enum Effect {
     Apply { slot: Slot, revision: u32 },
     /// The slot has so many pods.
     Scale { slot: Slot, replicas: u32 },
+    /// The slot's autoscaler keeps to these bounds. Nothing where it has none.
+    Rebound { slot: Slot, scaler: Scaler },
     /// The router sends traffic so; weights, rules and mirror in one write. Only where there is a router.
     Route(Routing),
     /// The service's own name reaches these slots.

@@ -12,7 +12,7 @@ impl Turn<'_> {
             return self.refuse(rollout, cause);
         }
         self.drain_previous(rollout);
-        if self.runs(rollout.revision) && self.live_reached(rollout) {
+        if self.runs(rollout.revision) && self.live_reached(rollout) && self.unbind(live) {
             self.state.live = Some(Placed { slot: live, revision: rollout.revision });
             self.state.resizing = false;
             return self.healthy(rollout);
@@ -56,7 +56,7 @@ impl Turn<'_> {
     pub(super) fn revert(&mut self, rollout: &Rollout) -> bool {
         self.drain_previous(rollout);
         let Some(revision) = self.state.live.map(|l| l.revision) else { return self.enter(Stage::Failed) };
-        if self.runs(revision) {
+        if self.runs(revision) && self.unbind(self.live()) {
             self.state.resizing = false;
             return self.aborted(rollout);
         }

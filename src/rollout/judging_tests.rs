@@ -170,7 +170,7 @@ impl World {
                     candidate: fresh(candidate),
                 });
             }
-            Effect::Prune { .. } => {}
+            Effect::Rebound { .. } | Effect::Prune { .. } => {}
         }
     }
 

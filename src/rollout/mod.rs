@@ -1,7 +1,11 @@
 //! Moves a service from one revision to the next between two slots. The deciding half is pure:
 //! plan, state, step, replicas and status know no clock, network or terminal; `driver` carries decisions out.
 
+mod adoption;
 pub mod analysis;
+mod autoscaler;
+#[cfg(test)]
+mod autoscaler_tests;
 mod deploy;
 mod driver;
 mod effect;
@@ -45,6 +49,8 @@ pub mod view;
 #[cfg(test)]
 mod world;
 
+pub use adoption::{Adopted, Taken, adopt};
+pub use autoscaler::Scaler;
 pub use deploy::{Ended, Forecast, History, Outcome, demand, deploy, forecast};
 pub use effect::{Effect, Selection};
 pub use event::Event;
@@ -62,7 +68,7 @@ pub use state::{Cause, Deploy, DeployResult, Hold, Intent, Previous, Revision, R
 /// The reason of a rollout that waits at the barrier of its train.
 pub const AWAITS_TRAIN: &str = "awaits-train";
 
-pub use status::{Driving, Phase, SlotStatus, Slots, Status, StepStatus, WeightStatus, status};
+pub use status::{Driving, Phase, Seat, SlotStatus, Slots, Status, StepStatus, WeightStatus, status};
 pub use step::{Decision, step};
 pub use train::run as conduct;
 pub use verbs::{Refusal, obey, start};

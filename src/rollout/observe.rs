@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Routing, Selection, Slot};
+use super::{Routing, Scaler, Selection, Slot};
 
 /// The service as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,9 @@ pub struct SlotObservation {
     pub problems: Vec<Problem>,
     /// Restarts of containers of the present template.
     pub restarts: u32,
+    /// The slot's autoscaler, where it has one.
+    #[serde(default)]
+    pub scaler: Option<Scaler>,
 }
 
 impl SlotObservation {

@@ -320,7 +320,12 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     let place = driver.platform.place();
     let can = tell::classify(driver.platform.capabilities().await, &place)?;
     tell::classify(driver.observe().await, &place)?;
-    let state = driver.state.clone();
+    let mut state = driver.state.clone();
+    let scaler = state.live.and_then(|l| driver.seen.slots.get(&l.slot)?.scaler);
+    // An undo is of a version: bounds that a person gave the autoscaler since stay.
+    if let Some(seen) = scaler.filter(|s| !s.held && state.under_way().is_none()) {
+        state.scaling = state.scaling.map(|_| seen);
+    }
     let last = state.deploys.iter().rev().find(|d| d.result == super::DeployResult::Healthy);
     let strategy = match last {
         Some(deploy) if deploy.in_place => Strategy::Rolling,
@@ -333,7 +338,8 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
         None => Strategy::Rolling,
     };
     let spec = Spec::resolve(service, &Options { strategy: Some(strategy), ..Default::default() })?;
-    let spec = Spec { replicas: state.replicas, autoscaled: state.autoscaled, ..spec };
+    let spec =
+        Spec { replicas: state.replicas, autoscaled: state.autoscaled, scaling: state.scaling, ..spec };
     let idle = state.idle();
     let kept = driver.seen.slots.get(&idle).is_some_and(|s| {
         s.revision == target && s.updated_available >= spec.replicas.max(1) && s.terminating == 0

@@ -10,7 +10,7 @@ use super::{Effect, Event, Motion, Routing, Selection, Slot};
 impl Turn<'_> {
     /// An abort: ends when nothing reaches the candidate any more.
     pub(super) fn retreat(&mut self, rollout: &Rollout) -> bool {
-        if self.traffic_is_back(rollout) {
+        if self.traffic_is_back(rollout) && self.unbind_both() {
             return self.aborted(rollout);
         }
         self.out_of_budget(rollout)
@@ -100,7 +100,7 @@ impl Turn<'_> {
                 let sure = if counted { present } else { 0 };
                 let side = Side { desired: serving.desired, available: sure };
                 let next = replicas::toward(target, self.side(idle), side, bounds);
-                if !self.state.autoscaled || next.live > serving.desired {
+                if self.sizes_live() || next.live > serving.desired {
                     self.scale(live, next.live);
                 }
                 if self.slot(idle).desired > 0 {
@@ -129,13 +129,13 @@ impl Turn<'_> {
             return false;
         }
         self.grow_live(replicas);
-        self.state.autoscaled || self.state.live.is_none() || serving.desired >= replicas
+        !self.sizes_live() || self.state.live.is_none() || serving.desired >= replicas
     }
 
     fn grow_live(&mut self, replicas: u32) {
         let live = self.live();
         // An autoscaler never wants fewer.
-        if self.state.live.is_some() && (!self.state.autoscaled || self.slot(live).desired < replicas) {
+        if self.state.live.is_some() && (self.sizes_live() || self.slot(live).desired < replicas) {
             self.scale(live, replicas);
         }
     }

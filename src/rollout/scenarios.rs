@@ -54,6 +54,15 @@ impl Bench {
         run(&self.world, vec![task]).pop().unwrap().expect("not killed")
     }
 
+    /// As `deploy`, by a driver that may be killed on the way.
+    pub fn try_deploy(&self, version: &str) -> Option<anyhow::Result<Outcome>> {
+        let (place, host) = (Place::new(&self.world), Machine::new(&self.world, "me"));
+        let (release, template) = (self.release(), template(version));
+        let options = Options::default();
+        let task = Box::pin(rolled(&host, &place, "me", &release, &template, &options));
+        run(&self.world, vec![task]).pop().unwrap()
+    }
+
     pub fn ask(&self, verb: Verb) -> anyhow::Result<Obeyed> {
         let (place, host) = (Place::new(&self.world), Machine::new(&self.world, "you"));
         run(&self.world, vec![Box::pin(operate::ask(&host, &place, "orders", "you", verb))])

@@ -70,6 +70,10 @@ impl Turn<'_> {
             if !seen.empty() || !self.unreached_but_both(idle) {
                 return self.enter(Stage::Clear);
             }
+            // What was adopted keeps its pods at none; the slot gets a Deployment of its own.
+            if let Some(adopted) = self.state.adopted.as_mut().filter(|a| a.slot == idle) {
+                adopted.active = false;
+            }
             self.effects.push(Effect::Apply { slot: idle, revision: rollout.revision });
             return self.overdue(rollout, &format!("revision {} is put into {idle}", rollout.revision));
         }
@@ -227,12 +231,15 @@ impl Turn<'_> {
 
     /// Sets both slots' numbers, the live one's only where no autoscaler does.
     fn size(&mut self, live: u32, candidate: u32) {
-        if !self.state.autoscaled {
+        let (on_live, on_idle) = (self.slot(self.live()).desired, self.slot(self.idle()).desired);
+        if self.state.autoscaled {
+            self.bind(self.live(), on_live, live);
+        } else {
             self.scale(self.live(), live);
         }
-        let seen = self.slot(self.idle()).desired;
-        let wanted = if self.state.autoscaled { candidate.max(seen) } else { candidate };
-        self.scale(self.idle(), wanted);
+        let wanted = if self.state.autoscaled { candidate.max(on_idle) } else { candidate };
+        self.bind(self.idle(), wanted, candidate);
+        self.set(self.idle(), wanted);
     }
 
     fn pods_of(&self, wanted: u32) -> Formed {
@@ -359,6 +366,9 @@ impl Turn<'_> {
         let seen = self.slot(idle);
         if seen.lagging && seen.complete(seen.desired) {
             return self.overdue(rollout, "the platform's report follows its pods");
+        }
+        if !self.unbind(idle) {
+            return self.overdue(rollout, "the autoscaler gets its bounds back");
         }
         self.swap(rollout)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Judging;
-use super::{HeaderMatch, Match, MatchValue, Mirror, Options};
+use super::{HeaderMatch, Match, MatchValue, Mirror, Options, Scaler};
 use crate::error::Failure;
 use crate::service::{
     Amount, Duration, HeaderSpec, MatchSpec, MirrorSpec, PauseSpec, ScaleSpec, Service, StepSpec, Strategy,
@@ -112,6 +112,8 @@ pub struct Spec {
     pub strategy: Strategy,
     pub replicas: u32,
     pub autoscaled: bool,
+    /// The autoscalers' bounds, as msctl.yaml has them.
+    pub scaling: Option<Scaler>,
     pub surge: Amount,
     pub unavailable: Amount,
     /// Seconds; as are the following.
@@ -165,6 +167,7 @@ impl Spec {
             strategy,
             replicas: service.autoscaling.as_ref().map_or(service.replicas, |a| a.min),
             autoscaled: service.autoscaling.is_some(),
+            scaling: service.autoscaling.as_ref().map(|a| Scaler::free(a.min, a.max)),
             surge: rollout.surge,
             unavailable: rollout.unavailable,
             deadline,

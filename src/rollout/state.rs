@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::{Measured, Trial};
-use super::{Placed, Plan, Problem, Routing, Selection, Slot};
+use super::{Adopted, Placed, Plan, Problem, Routing, Scaler, Selection, Slot};
 use crate::service::Strategy;
 
 pub const SCHEMA: &str = "msctl.dev/rollout-state/v1";
@@ -25,6 +25,12 @@ pub struct State {
     /// An autoscaler owns the live slot's number.
     #[serde(default)]
     pub autoscaled: bool,
+    /// The autoscalers' own bounds, given back at the end of every rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaler>,
+    /// A Deployment that msctl did not make, in a slot's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// The live slot is on its way to `replicas`.
     #[serde(default)]
     pub resizing: bool,
@@ -174,6 +180,9 @@ pub struct Rollout {
     /// The other slot's pods are gone, or to stay.
     #[serde(default)]
     pub tidy: bool,
+    /// Pods of the live slot when it began, where an autoscaler made that many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
     /// How the candidate is being judged.
     #[serde(default)]
     pub trial: Trial,
@@ -290,6 +299,8 @@ impl Default for State {
             epoch: 1,
             replicas: 1,
             autoscaled: false,
+            scaling: None,
+            adopted: None,
             resizing: false,
             numbered: 0,
             revisions: Vec::new(),

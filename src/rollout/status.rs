@@ -84,9 +84,28 @@ pub struct Slots {
     pub previous: Option<SlotStatus>,
 }
 
+/// A slot as people are shown it: one that is somebody else's Deployment is `adopted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    pub slot: Slot,
+    pub adopted: bool,
+}
+
+impl Seat {
+    pub fn name(self) -> &'static str {
+        if self.adopted { "adopted" } else { self.slot.name() }
+    }
+}
+
+impl Serialize for Seat {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotStatus {
-    pub slot: Slot,
+    pub slot: Seat,
     pub revision: u32,
     pub image: String,
     pub replicas: u32,
@@ -265,8 +284,9 @@ fn weight(state: &State, rollout: &Rollout, seen: &Observation) -> WeightStatus 
 fn slots(state: &State, rollout: &Rollout, seen: &Observation) -> Slots {
     let one = |slot: Slot, revision: u32, until: Option<Timestamp>| {
         let observed = seen.slots.get(&slot).cloned().unwrap_or_default();
+        let adopted = state.adopted.as_ref().is_some_and(|a| a.active && a.slot == slot);
         SlotStatus {
-            slot,
+            slot: Seat { slot, adopted },
             revision,
             image: state.revision(revision).map(|r| r.image.clone()).unwrap_or_default(),
             replicas: observed.replicas,

@@ -69,6 +69,7 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// One transition, or none and then the effects that lead to the next.
     fn advance(&mut self) -> bool {
+        self.remember_size();
         let Some(rollout) = self.state.rollout.clone() else { return false };
         if self.seen.experiment.is_some() && !rollout.experiments() {
             self.effects.push(Effect::Experiment { live: self.live(), revisions: None });
@@ -100,15 +101,6 @@ impl Turn<'_> {
         self.seen.slots.get(&slot).cloned().unwrap_or(none)
     }
 
-    /// R: the pods asked for; with an autoscaler, what it has made of them.
-    pub fn replicas(&self) -> u32 {
-        if self.state.autoscaled {
-            self.slot(self.live()).desired.max(self.state.replicas)
-        } else {
-            self.state.replicas
-        }
-    }
-
     pub fn bounds(&self, rollout: &Rollout) -> Bounds {
         rollout.plan.bounds(self.replicas())
     }
@@ -119,6 +111,11 @@ impl Turn<'_> {
     }
 
     pub fn scale(&mut self, slot: Slot, replicas: u32) {
+        self.bind(slot, replicas, replicas);
+        self.set(slot, replicas);
+    }
+
+    pub fn set(&mut self, slot: Slot, replicas: u32) {
         if self.slot(slot).desired != replicas {
             self.effects.push(Effect::Scale { slot, replicas });
         }

@@ -13,6 +13,10 @@ impl Turn<'_> {
         if self.drain_previous(rollout) {
             return true;
         }
+        // Once all is done, bounds that a person sets stay.
+        if !rollout.tidy && !self.unbind_both() {
+            return false;
+        }
         if self.state.previous.is_some() || rollout.tidy {
             return false;
         }
@@ -38,7 +42,7 @@ impl Turn<'_> {
         if self.drain_previous(rollout) {
             return true;
         }
-        if rollout.tidy {
+        if rollout.tidy || !self.unbind_both() {
             return false;
         }
         let shifted = match rollout.plan.motion {
@@ -60,6 +64,9 @@ impl Turn<'_> {
             if self.pointed_at(idle) || !self.drained(idle) {
                 return false;
             }
+        }
+        if !self.unbind(idle) {
+            return false;
         }
         self.events.push(Event::Drained { slot: idle, revision: rollout.revision });
         self.state.candidate = None;

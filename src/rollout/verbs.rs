@@ -92,6 +92,7 @@ pub fn start(state: &State, plan: Plan, revision: u32, kept: bool, by: &str, now
         cause: None,
         reassert: false,
         tidy: false,
+        size: state.under_way().and_then(|r| r.size),
         trial: Trial::default(),
     });
     next

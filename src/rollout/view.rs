@@ -185,9 +185,9 @@ fn slot_colour(slot: Slot, paint: &Paint, text: impl std::fmt::Display) -> Strin
 }
 
 fn slot_line(role: &str, slot: &SlotStatus, frame: &Frame, paint: &Paint) -> String {
-    let desired = frame.desired.iter().find(|(s, _)| *s == slot.slot).map_or(slot.replicas, |(_, n)| *n);
+    let desired = frame.desired.iter().find(|(s, _)| *s == slot.slot.slot).map_or(slot.replicas, |(_, n)| *n);
     let narrow = paint.width < NARROW;
-    let name = slot_colour(slot.slot, paint, format!("{:<6}", slot.slot.name()));
+    let name = slot_colour(slot.slot.slot, paint, format!("{:<6}", slot.slot.name()));
     let mut text = match narrow {
         true => format!("  {role:<10}{name}r{:<3}", slot.revision),
         false => format!("  {role:<10}{name} rev {:<4}", slot.revision),
@@ -196,7 +196,7 @@ fn slot_line(role: &str, slot: &SlotStatus, frame: &Frame, paint: &Paint) -> Str
     if whole <= if narrow { 6 } else { DOTS } {
         for index in 0..whole {
             text += &if index < slot.available {
-                slot_colour(slot.slot, paint, "●")
+                slot_colour(slot.slot.slot, paint, "●")
             } else if index < slot.ready {
                 paint.yellow("◐")
             } else {
@@ -232,8 +232,8 @@ fn traffic_line(frame: &Frame, paint: &Paint) -> Option<String> {
     if weight > 0 {
         filled = filled.max(1);
     }
-    let bar = slot_colour(live.slot, paint, "█".repeat(width - filled))
-        + &slot_colour(candidate.slot, paint, "▒".repeat(filled));
+    let bar = slot_colour(live.slot.slot, paint, "█".repeat(width - filled))
+        + &slot_colour(candidate.slot.slot, paint, "▒".repeat(filled));
     if paint.width < NARROW {
         return Some(format!("  {:<10}{bar} {weight} %", "traffic"));
     }
@@ -241,8 +241,8 @@ fn traffic_line(frame: &Frame, paint: &Paint) -> Option<String> {
         "  {:<10}{bar}  {} % {} · {weight} % {}",
         "traffic",
         100 - weight,
-        live.slot,
-        candidate.slot
+        live.slot.name(),
+        candidate.slot.name()
     ))
 }
 
@@ -278,7 +278,7 @@ mod tests {
     fn frame(candidates: u32) -> Frame {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let slot = |slot, revision, replicas, available| SlotStatus {
-            slot,
+            slot: crate::rollout::Seat { slot, adopted: false },
             revision,
             image: format!("localhost:5000/shop/orders@sha256:{}", "0123456789abcdef".repeat(4)),
             replicas,

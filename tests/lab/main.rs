@@ -1,7 +1,9 @@
 //! What only a real cluster can say. `tests/run node` brings the lab up and runs these; without it each is ignored.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr)]
 
+mod adoption;
 mod analysis;
+mod autoscaler;
 mod budget;
 mod build;
 mod deploy;

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::client::Cluster;
 use super::fence::Terms;
 use super::watch::Watches;
-use super::{Kubernetes, experiment, fence, release, state};
+use super::{Kubernetes, adoption, autoscaler, experiment, fence, release, state};
 use crate::manifest::names;
 use crate::platform::{Error, Result, Template};
-use crate::rollout::{Effect, Selection, Slot};
+use crate::rollout::{Adopted, Effect, Selection, Slot};
 
 /// The written object as the type its cache holds.
 fn typed<K: DeserializeOwned>(object: DynamicObject) -> Result<K> {
@@ -27,19 +27,28 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
     match effect {
         Effect::Apply { slot, revision } => {
             let template = kubernetes.known_template(*revision).await?;
+            if let Some(adopted) = kubernetes.adopted().filter(|a| a.slot == *slot) {
+                let pod = adoption::in_place(&template, &adopted, *revision);
+                let operation = json!({"op": "replace", "path": "/spec/template", "value": pod});
+                let written = patch(cluster, DEPLOYMENT, &adopted.deployment, epoch, operation).await?;
+                return remember(kubernetes, |w| {
+                    w.written(typed(written)?);
+                    Ok(())
+                });
+            }
             apply(kubernetes, &template, *slot, *revision, epoch).await
         }
         Effect::Scale { slot, replicas } => {
-            let name = names::slot(service, *slot);
+            let name = kubernetes.deployment(*slot);
             let operation = json!({"op": "replace", "path": "/spec/replicas", "value": replicas});
             let written = patch(cluster, DEPLOYMENT, &name, epoch, operation).await?;
             remember(kubernetes, |w| {
-                w.deployments.written(typed(written)?);
+                w.written(typed(written)?);
                 Ok(())
             })
         }
         Effect::Select(selection) => {
-            let selector = selector(service, *selection);
+            let selector = selector(service, *selection, kubernetes.adopted().as_ref());
             let operation = json!({"op": "replace", "path": "/spec/selector", "value": selector});
             let written = patch(cluster, SERVICE, service, epoch, operation).await?;
             remember(kubernetes, |w| {
@@ -71,12 +80,28 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
         Effect::Experiment { live, revisions } => {
             experiment::want(kubernetes, *revisions, *live, epoch).await
         }
+        Effect::Rebound { slot, scaler } => {
+            let name = names::slot(service, *slot);
+            let Some(before) = kubernetes.watches.get().and_then(|w| w.scalers.get(&name)) else {
+                return Ok(());
+            };
+            let api = fence::api(cluster, SCALER.0, SCALER.1, SCALER.2);
+            let operations = autoscaler::operations(&before, *scaler);
+            let written =
+                fence::patch(cluster, &api, &format!("{} {name}", SCALER.1), &name, epoch, &operations)
+                    .await?;
+            remember(kubernetes, |w| {
+                w.scalers.written(typed(written)?);
+                Ok(())
+            })
+        }
         Effect::Prune { keep } => prune(kubernetes, keep, epoch).await,
     }
 }
 
 const DEPLOYMENT: Terms = ("apps/v1", "Deployment", "deployments");
 const SERVICE: Terms = ("v1", "Service", "services");
+const SCALER: Terms = ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
 const CONFIG_MAP: Terms = ("v1", "ConfigMap", "configmaps");
 const SECRET: Terms = ("v1", "Secret", "secrets");
 
@@ -95,7 +120,10 @@ fn remember(kubernetes: &Kubernetes, write: impl FnOnce(&Watches) -> Result<()>)
     kubernetes.watches.get().map_or(Ok(()), write)
 }
 
-fn selector(service: &str, selection: Selection) -> Value {
+fn selector(service: &str, selection: Selection, adopted: Option<&Adopted>) -> Value {
+    if let Some(adopted) = adopted.filter(|a| selection == Selection::only(a.slot)) {
+        return json!(adopted.service.as_ref().unwrap_or(&adopted.labels));
+    }
     match selection {
         Selection::Both => json!({names::NAME: service}),
         Selection::Blue => json!({names::NAME: service, names::SLOT: Slot::Blue.name()}),

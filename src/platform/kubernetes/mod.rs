@@ -1,7 +1,9 @@
 //! Kubernetes: slots are Deployments, state is a ConfigMap, the driver's lock a Lease.
 //! Nothing is installed in the cluster, and opening makes no request.
 
+mod adoption;
 mod ask;
+mod autoscaler;
 mod client;
 mod clock;
 pub mod config;
@@ -39,13 +41,13 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Answer, Capabilities, Change, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery, Platform, Release,
-    Result, StandIn, Stored, Template,
+    Adoption, Answer, Capabilities, Change, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery, Owned,
+    Platform, Release, Result, StandIn, Stored, Template,
 };
 use crate::context::Ctx;
 use crate::manifest::driver::{self, Driver};
 use crate::manifest::{Kind, names};
-use crate::rollout::{Effect, Observation, Slot};
+use crate::rollout::{Adopted, Effect, Observation, Slot};
 use crate::service::Service;
 use crate::settings::Target;
 
@@ -59,6 +61,8 @@ pub struct Kubernetes {
     /// By the last `preflight`.
     found: Mutex<Option<release::Found>>,
     templates: Mutex<BTreeMap<u32, Template>>,
+    /// As the state was last read or saved.
+    adopted: Mutex<Option<Adopted>>,
 }
 
 pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Result<Arc<dyn Platform>> {
@@ -71,6 +75,7 @@ pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Resu
         problems: Problems::default(),
         found: Mutex::new(None),
         templates: Mutex::new(BTreeMap::new()),
+        adopted: Mutex::new(None),
     }))
 }
 
@@ -106,7 +111,34 @@ impl Kubernetes {
             namespace: self.cluster.namespace.clone(),
             service: self.name().to_owned(),
             router: self.router().await?.cloned(),
+            adopted: self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
+    }
+
+    /// A Deployment of somebody else that stands in a slot's place.
+    fn adopted(&self) -> Option<Adopted> {
+        let known = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone().filter(|a| a.active)
+    }
+
+    /// The name of the slot's Deployment.
+    fn deployment(&self, slot: Slot) -> String {
+        match self.adopted().filter(|a| a.slot == slot) {
+            Some(adopted) => adopted.deployment,
+            None => names::slot(self.name(), slot),
+        }
+    }
+
+    /// Of the state only this concerns the adapter.
+    fn note_adopted(&self, body: &str) {
+        #[derive(serde::Deserialize)]
+        struct Part {
+            #[serde(default)]
+            adopted: Option<Adopted>,
+        }
+        if let Ok(part) = serde_json::from_str::<Part>(body) {
+            *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = part.adopted;
+        }
     }
 
     /// A revision's template never changes, so it is read once.
@@ -142,7 +174,10 @@ impl Kubernetes {
 
     async fn watches(&self) -> Result<&Watches> {
         let routes = self.route_kinds().await?;
-        self.watches.get_or_try_init(|| Watches::start(&self.cluster, self.name(), routes)).await
+        let adopted = self.adopted();
+        self.watches
+            .get_or_try_init(|| Watches::start(&self.cluster, self.name(), routes, adopted.as_ref()))
+            .await
     }
 }
 
@@ -173,6 +208,21 @@ impl Platform for Kubernetes {
         let warnings = found.warnings.clone();
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(warnings)
+    }
+
+    async fn inspect(&self, deployment: &str) -> anyhow::Result<Adoption> {
+        adoption::inspect(
+            &self.cluster,
+            &self.site().await?,
+            &self.service,
+            deployment,
+            self.route_kinds().await?,
+        )
+        .await
+    }
+
+    fn owned(&self) -> Vec<Owned> {
+        release::owned(self.name(), self.service.expose.is_some(), self.service.autoscaling.is_some())
     }
 
     async fn fits(&self, demand: &Demand) -> anyhow::Result<Vec<String>> {
@@ -211,11 +261,16 @@ impl Platform for Kubernetes {
     }
 
     async fn load(&self) -> Result<Option<Stored>> {
-        state::load(&self.cluster, self.name()).await
+        let stored = state::load(&self.cluster, self.name()).await?;
+        if let Some(stored) = &stored {
+            self.note_adopted(&stored.body);
+        }
+        Ok(stored)
     }
 
     async fn save(&self, body: &str, version: Option<&str>) -> Result<String> {
         let saved = state::save(&self.cluster, self.name(), body, version).await?;
+        self.note_adopted(body);
         let version = saved.resource_version().unwrap_or_default();
         // Seen already, so its own event wakes nobody.
         if let Some(watches) = self.watches.get() {
@@ -271,10 +326,13 @@ impl Platform for Kubernetes {
         watches.look();
         let routes = watches.route_objects();
         let router = self.router().await?;
+        let adopted = self.adopted();
+        let (deployments, pods) = watches.slots(adopted.as_ref());
         let seen = Seen {
             now: self.cluster.clock.now(),
-            deployments: watches.deployments.all(),
-            pods: watches.pods.all(),
+            deployments,
+            pods,
+            adopted,
             service: watches.services.get(self.name()),
             slices: watches.slices.all(),
             route: router.and_then(|r| r.observed(&self.service, &routes)),
@@ -287,8 +345,10 @@ impl Platform for Kubernetes {
             let pods: Vec<_> =
                 seen.pods.iter().filter(|p| slot_of(p.as_ref()) == Some(slot)).cloned().collect();
             let problems = self.problems.of(&self.cluster, deployment, &pods).await;
+            let scaler = watches.scalers.get(&names::slot(self.name(), slot));
             if let Some(slot) = observation.slots.get_mut(&slot) {
                 slot.problems = problems;
+                slot.scaler = scaler.as_deref().and_then(autoscaler::read);
             }
         }
         Ok(observation)
@@ -358,12 +418,11 @@ impl Platform for Kubernetes {
 
     async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
         let watches = self.watches().await?;
-        let deployments = watches.deployments.all();
+        let (deployments, mut pods) = watches.slots(self.adopted().as_ref());
         let Some(deployment) = deployments.iter().find(|d| slot_of(d.as_ref()) == Some(slot)) else {
             return Ok(Vec::new());
         };
         let revision = observe::revision_of(deployment);
-        let mut pods = watches.pods.all();
         pods.retain(|p| slot_of(p.as_ref()) == Some(slot) && observe::is_present(p, revision));
         ask::get(&self.cluster, pods, self.service.port, path).await
     }
@@ -374,6 +433,6 @@ impl Platform for Kubernetes {
 
     async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32> {
         let watches = self.watches().await?;
-        restart::restart(&self.cluster, watches, &names::slot(self.name(), slot), slot, progress).await
+        restart::restart(&self.cluster, watches, self.adopted().as_ref(), slot, progress).await
     }
 }

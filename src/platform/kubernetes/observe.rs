@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 
 use super::watch::slot_of;
 use crate::manifest::names;
-use crate::rollout::{Observation, RouteObservation, Selection, Slot, SlotObservation};
+use crate::rollout::{Adopted, Observation, RouteObservation, Selection, Slot, SlotObservation};
 
 /// What the caches held at one moment.
 pub struct Seen {
@@ -28,6 +28,7 @@ pub struct Seen {
     /// None: there is no state.
     pub state_version: Option<String>,
     pub terminating: bool,
+    pub adopted: Option<Adopted>,
 }
 
 /// The service without its problems; those need logs and events.
@@ -41,7 +42,7 @@ pub fn observation(seen: &Seen) -> Observation {
     Observation {
         time: seen.now,
         slots: slots.collect(),
-        selection: seen.service.as_deref().and_then(selection),
+        selection: seen.service.as_deref().and_then(|s| selection(s, seen.adopted.as_ref())),
         selected_by: seen.service.as_deref().and_then(|s| writer(s.meta(), "f:selector")),
         route: seen.route.clone(),
         state_version: Some(seen.state_version.clone().unwrap_or_default()),
@@ -153,8 +154,11 @@ fn in_public(slices: &[Arc<EndpointSlice>]) -> BTreeMap<&str, u32> {
 }
 
 /// Which slots the Service's selector reaches; None when it is not one of ours.
-fn selection(service: &Service) -> Option<Selection> {
+fn selection(service: &Service, adopted: Option<&Adopted>) -> Option<Selection> {
     let selector = service.spec.as_ref()?.selector.as_ref()?;
+    if let Some(adopted) = adopted.filter(|_| !selector.contains_key(names::SLOT)) {
+        return Some(Selection::only(adopted.slot));
+    }
     match selector.get(names::SLOT) {
         None => Some(Selection::Both),
         Some(name) => Slot::ALL.into_iter().find(|s| s.name() == name).map(Selection::only),

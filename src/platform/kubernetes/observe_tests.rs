@@ -47,6 +47,7 @@ fn going() -> Value {
 
 fn seen(deployments: Vec<Arc<Deployment>>, pods: Vec<Arc<Pod>>) -> Seen {
     Seen {
+        adopted: None,
         now: now(),
         deployments,
         pods,

@@ -10,6 +10,7 @@ mod live;
 mod ownership;
 mod preflight;
 mod remove;
+mod shared;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,11 @@ use serde_json::{Value, json};
 use super::router::Router;
 use crate::manifest::{self, Input, Kind, names};
 use crate::platform::{self, Action, Change, Error, Release, Template};
-use crate::rollout::Slot;
+use crate::rollout::{Adopted, Slot};
 use change::Planned;
 use live::Live;
 pub use preflight::{Found, run as preflight};
+pub use shared::{owned, refuse_tool};
 
 /// Writes at a time within a wave; more only queue in the server.
 const AT_ONCE: usize = 16;
@@ -40,6 +42,8 @@ pub struct Site {
     pub service: String,
     /// None: nothing but Services is made.
     pub router: Option<Router>,
+    /// A Deployment of somebody else in a slot's place, now or once.
+    pub adopted: Option<Adopted>,
 }
 
 /// What a slot would run. One read where the service has secrets (the key of their names), none otherwise.
@@ -154,6 +158,7 @@ pub async fn apply_slot(
 
 /// Applies what differs; returns the object as it is then.
 async fn put(site: &Site, object: &Value, live: Option<&Value>, epoch: u64) -> platform::Result<Value> {
+    let object = &change::unheld(object, live);
     let same = |l: &&Value| write::epoch(l) == epoch && compare::fulfilled(&manifest::inert(object), l);
     match live.filter(same) {
         Some(live) => Ok(live.clone()),
@@ -206,6 +211,7 @@ async fn planned(
         .collect();
     let waves = manifest::shared(&input(release, &key)?, routes, slot);
     let mut planned: Vec<Planned> = Vec::new();
+    let waves = adapted(site, waves, release.service.port);
     for (wave, objects) in waves.into_iter().enumerate() {
         planned.extend(objects.iter().filter_map(|o| Planned::of(site, live, o, wave)));
     }
@@ -219,6 +225,30 @@ async fn planned(
         .await
         .map_err(|e| failure::of(e, "look for objects in the way"))?;
     Ok(planned)
+}
+
+/// Beside an adopted Deployment: the public Service that was there is left as it is, one made anew selects the adopted
+/// pods, and they get a slot's Service where a router needs one.
+fn adapted(site: &Site, mut waves: [Vec<Value>; 3], port: u16) -> [Vec<Value>; 3] {
+    let Some(adopted) = &site.adopted else { return waves };
+    let public = |o: &Value| o["kind"] == "Service" && manifest::name_of(o) == site.service;
+    if adopted.service.is_some() {
+        waves[1].retain(|o| !public(o));
+    }
+    if !adopted.active {
+        return waves;
+    }
+    let ours = |service: &mut Value| {
+        service["spec"]["selector"] = json!(adopted.labels);
+        for each in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+            each["targetPort"] = port.into();
+        }
+    };
+    waves[1].iter_mut().filter(|o| public(o)).for_each(ours);
+    if site.router.is_some() {
+        waves[1].push(manifest::slot_service(&site.service, adopted.slot, &adopted.labels, port));
+    }
+    waves
 }
 
 fn slot_changes(site: &Site, live: &Live, template: &Template, slot: Slot, revision: u32) -> Vec<Planned> {

@@ -10,7 +10,7 @@ use super::client::Cluster;
 use super::observe::{is_going, is_over, ready_since};
 use super::watch::{Watches, slot_of};
 use crate::error::Failure;
-use crate::rollout::Slot;
+use crate::rollout::{Adopted, Slot};
 
 /// Between two tries against a budget that allows nothing now.
 const RETRY: Duration = Duration::from_secs(2);
@@ -18,18 +18,19 @@ const RETRY: Duration = Duration::from_secs(2);
 pub async fn restart(
     cluster: &Cluster,
     watches: &Watches,
-    deployment: &str,
+    adopted: Option<&Adopted>,
     slot: Slot,
     progress: &(dyn Fn(String) + Send + Sync),
 ) -> anyhow::Result<u32> {
     let of_slot = || {
-        let pods = watches.pods.all().into_iter();
+        let pods = watches.slots(adopted).1.into_iter();
         pods.filter(|p| slot_of(p.as_ref()) == Some(slot) && !is_going(p) && !is_over(p))
     };
     let old: Vec<_> = of_slot().collect();
-    let wanted = watches.deployments.get(deployment).and_then(|d| d.spec.as_ref()?.replicas).unwrap_or(0);
+    let deployment = watches.slots(adopted).0.into_iter().find(|d| slot_of(d.as_ref()) == Some(slot));
+    let wanted = deployment.as_ref().and_then(|d| d.spec.as_ref()?.replicas).unwrap_or(0);
     if old.is_empty() || wanted == 0 {
-        return Err(Failure::failed("nothing-to-restart", format!("{deployment} has no pods")).into());
+        return Err(Failure::failed("nothing-to-restart", format!("slot {slot} has no pods")).into());
     }
     let mut replaced = 0;
     for pod in &old {

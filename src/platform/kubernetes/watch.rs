@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -26,6 +27,7 @@ use super::store::Store;
 use super::{fence, lease, state};
 use crate::manifest::{Kind, names};
 use crate::platform::{Error, Result};
+use crate::rollout::Adopted;
 
 /// How long the first lists may take, all together.
 const FIRST: Duration = Duration::from_secs(30);
@@ -41,6 +43,8 @@ pub struct Watches {
     pub lease: Arc<Store<Lease>>,
     /// Of the router, by kind.
     pub routes: Vec<(Kind, Arc<Store<DynamicObject>>)>,
+    pub scalers: Arc<Store<HorizontalPodAutoscaler>>,
+    adopted: Option<(Arc<Store<Deployment>>, Arc<Store<Pod>>)>,
     changes: Receiver<u64>,
     /// The change that the last observation had seen.
     seen: AtomicU64,
@@ -115,7 +119,12 @@ fn reason(cluster: &Cluster, error: watcher::Error, what: &str) -> String {
 
 impl Watches {
     /// Starts the watches and returns when all have listed.
-    pub async fn start(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Watches> {
+    pub async fn start(
+        cluster: &Cluster,
+        service: &str,
+        routes: &[Kind],
+        adopted: Option<&Adopted>,
+    ) -> Result<Watches> {
         let (changes, changed) = tokio::sync::watch::channel(0);
         let (errors, first_error) = tokio::sync::watch::channel(None);
         let mut feed = Feed { cluster, changes, errors, tasks: JoinSet::new() };
@@ -128,10 +137,20 @@ impl Watches {
             (*kind, feed.run(fence::api(cluster, version, name, plural), ours.clone(), keep, name))
         });
         let routes = routes.collect();
+        let adopted = adopted.map(|a| {
+            let labels: Vec<String> = a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let pods = watcher::Config::default().labels(&labels.join(","));
+            (
+                feed.kind(named(&a.deployment), strip_deployment, "Deployments"),
+                feed.kind(pods, strip_pod, "Pods"),
+            )
+        });
         let watches = Watches {
+            adopted,
             deployments: feed.kind(labelled(), strip_deployment, "Deployments"),
             pods: feed.kind(labelled(), strip_pod, "Pods"),
             services: feed.kind(named(service), keep, "Services"),
+            scalers: feed.kind(labelled(), strip_meta, "HorizontalPodAutoscalers"),
             slices: feed.kind(watcher::Config::default().labels(&public), strip_meta, "EndpointSlices"),
             state: feed.kind(named(&state::name(service)), strip_meta, "ConfigMaps"),
             lease: feed.kind(named(&lease::name(service)), strip_meta, "Leases"),
@@ -157,6 +176,8 @@ impl Watches {
                     && self.pods.listed()
                     && self.services.listed()
                     && self.slices.listed()
+                    && self.scalers.listed()
+                    && self.adopted.as_ref().is_none_or(|(d, p)| d.listed() && p.listed())
                     && self.state.listed()
                     && self.lease.listed()
                     && self.routes.iter().all(|(_, r)| r.listed());
@@ -177,6 +198,44 @@ impl Watches {
         let all =
             self.routes.iter().flat_map(|(kind, store)| store.all().into_iter().map(move |o| (*kind, o)));
         all.map(|(kind, object)| ((kind, object.name_any()), object)).collect()
+    }
+
+    /// Deployments and pods of both slots. What is adopted has no label of a slot, and is given one here.
+    pub fn slots(&self, adopted: Option<&Adopted>) -> (Vec<Arc<Deployment>>, Vec<Arc<Pod>>) {
+        let (mut deployments, mut pods) = (self.deployments.all(), self.pods.all());
+        let (Some(adopted), Some((theirs, running))) = (adopted, &self.adopted) else {
+            return (deployments, pods);
+        };
+        let slot = adopted.slot;
+        let labelled = |labels: &mut std::collections::BTreeMap<String, String>| {
+            labels.entry(names::REVISION.into()).or_insert_with(|| adopted.revision.to_string());
+            labels.insert(names::SLOT.into(), slot.name().into());
+        };
+        deployments.retain(|d| slot_of(d.as_ref()) != Some(slot));
+        deployments.extend(theirs.all().iter().map(|d| {
+            let mut deployment = Deployment::clone(d);
+            labelled(deployment.labels_mut());
+            if let Some(spec) = &mut deployment.spec {
+                let meta = spec.template.metadata.get_or_insert_default();
+                labelled(meta.labels.get_or_insert_default());
+            }
+            Arc::new(deployment)
+        }));
+        pods.retain(|p| slot_of(p.as_ref()) != Some(slot));
+        pods.extend(running.all().iter().map(|p| {
+            let mut pod = Pod::clone(p);
+            labelled(pod.labels_mut());
+            Arc::new(pod)
+        }));
+        (deployments, pods)
+    }
+
+    /// A slot's Deployment as a write returned it.
+    pub fn written(&self, deployment: Deployment) {
+        match &self.adopted {
+            Some((theirs, _)) if slot_of(&deployment).is_none() => theirs.written(deployment),
+            _ => self.deployments.written(deployment),
+        }
     }
 
     /// The state document's version as last seen.

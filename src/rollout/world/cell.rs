@@ -1,6 +1,7 @@
 //! A slot as the cluster has it: a Deployment, its pods, and the controller that makes the one follow the other.
 
 use super::dice::Dice;
+use crate::rollout::Scaler;
 
 /// How pods of a revision behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,7 @@ pub struct Cell {
     /// What the status says, and when it will say what is.
     pub report: Report,
     pub reports_at: u64,
+    pub scaler: Option<Scaler>,
 }
 
 impl Cell {
@@ -105,6 +107,23 @@ impl Cell {
         });
         let own = [Some(self.acts_at), Some(self.reports_at)];
         pods.chain(own).flatten().filter(|t| *t > now).min()
+    }
+
+    /// An autoscaler, once: within its bounds at once, and now and then to any number there. Off without pods.
+    pub fn autoscale(&mut self, now: u64, dice: &mut Dice) -> bool {
+        let Some(scaler) = self.scaler.filter(|_| self.desired > 0) else { return false };
+        let mut wanted = self.desired;
+        if dice.chance(30) {
+            wanted = scaler.min + dice.below(u64::from(scaler.max - scaler.min) + 1) as u32;
+        }
+        wanted = wanted.clamp(scaler.min, scaler.max);
+        let moves = wanted > self.desired || (wanted < self.desired && scaler.shrinks);
+        if moves {
+            self.desired = wanted;
+            self.generation += 1;
+            self.acts_at = now;
+        }
+        moves
     }
 
     fn stop(&mut self, now: u64, grace: u64, which: impl Fn(&Pod) -> bool) -> bool {

@@ -212,7 +212,10 @@ impl World {
                 }
             }
             Effect::Select(_) => self.laws.meddled.0 = false,
-            Effect::Scale { .. } | Effect::Prune { .. } | Effect::Experiment { .. } => {}
+            Effect::Scale { .. }
+            | Effect::Rebound { .. }
+            | Effect::Prune { .. }
+            | Effect::Experiment { .. } => {}
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Effect, Event, Routing, Selection, Slot};
+use super::{Effect, Event, Routing, Scaler, Selection, Slot};
 use crate::platform::{Error, Lease, Result, Stored, Template};
 
 pub use cell::Behaviour;
@@ -121,6 +121,8 @@ pub struct World {
     pub pruned: Vec<u32>,
     /// So many pods must be able to serve at any time.
     pub floor: Option<u32>,
+    /// Slots have autoscalers with these bounds, which ask for whatever they like within them.
+    pub scaling: Option<Scaler>,
     pub laws: Laws,
 }
 
@@ -172,6 +174,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         interrupt: false,
         pruned: Vec::new(),
         floor: None,
+        scaling: None,
         laws: Laws::default(),
     }))
 }
@@ -200,6 +203,14 @@ impl World {
     }
     pub fn desired(&self, slot: Slot) -> u32 {
         self.cell(slot).desired
+    }
+    pub fn scaler(&self, slot: Slot) -> Option<Scaler> {
+        self.cell(slot).scaler
+    }
+    /// As somebody's `kubectl scale`.
+    pub fn resize(&mut self, slot: Slot, desired: u32) {
+        self.cells[slot as usize].desired = desired;
+        self.touch(slot);
     }
     pub fn revision(&self, slot: Slot) -> u32 {
         self.cell(slot).revision
@@ -304,6 +315,7 @@ impl World {
             }
             self.mourned[index] = lost;
             cell.pods.retain(|p| p.gone_at.is_none_or(|at| at > now));
+            let scaled = cell.autoscale(now, &mut self.dice);
             if cell.exists && now >= cell.acts_at {
                 cell.acted = cell.generation;
                 let how = self.behaviours.get(&cell.revision).copied().unwrap_or(Behaviour::Good);
@@ -323,7 +335,7 @@ impl World {
             }
             let after = self.signature(&cell);
             self.cells[index] = cell;
-            if before.0 != after.0 {
+            if scaled || before.0 != after.0 {
                 self.bump(Kind::Deployments);
             }
             if before.1 != after.1 {
@@ -406,7 +418,10 @@ impl World {
         self.judge_effect(effect);
         match effect {
             Effect::Apply { slot, revision } => {
-                self.cells[*slot as usize].revision = *revision;
+                let scaling = self.scaling;
+                let cell = &mut self.cells[*slot as usize];
+                cell.revision = *revision;
+                cell.scaler = cell.scaler.or(scaling);
                 self.touch(*slot);
             }
             Effect::Scale { slot, replicas } => {
@@ -416,6 +431,11 @@ impl World {
             Effect::Route(routing) => self.point(routing.clone(), OURS),
             Effect::Select(selection) => self.select(*selection, OURS),
             Effect::Experiment { .. } => {}
+            Effect::Rebound { slot, scaler } => {
+                let cell = &mut self.cells[*slot as usize];
+                cell.scaler = cell.scaler.map(|_| *scaler);
+                self.bump(Kind::Deployments);
+            }
             Effect::Prune { keep } => {
                 self.templates.retain(|revision, _| keep.contains(revision));
                 self.pruned = keep.clone();

@@ -280,6 +280,7 @@ impl Platform for Place {
             Effect::Apply { slot, .. } | Effect::Scale { slot, .. } => Object::slot(*slot),
             Effect::Route(_) => Object::Route,
             Effect::Select(_) => Object::Service,
+            Effect::Rebound { slot, .. } => Object::slot(*slot),
             Effect::Prune { .. } | Effect::Experiment { .. } => Object::Templates,
         };
         {
@@ -300,6 +301,7 @@ impl Platform for Place {
             Effect::Apply { slot, .. } | Effect::Scale { slot, .. } => view.wrote_slot(&world, *slot),
             Effect::Route(_) => view.wrote(&world, Kind::Route),
             Effect::Select(_) => view.wrote(&world, Kind::Service),
+            Effect::Rebound { slot, .. } => view.wrote_slot(&world, *slot),
             Effect::Prune { .. } | Effect::Experiment { .. } => {}
         }
         Ok(())

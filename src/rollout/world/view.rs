@@ -2,7 +2,9 @@
 //! stream, and what its own writes were answered.
 
 use super::{Kind, World};
-use crate::rollout::{Observation, Problem, RouteObservation, Routing, Selection, Slot, SlotObservation};
+use crate::rollout::{
+    Observation, Problem, RouteObservation, Routing, Scaler, Selection, Slot, SlotObservation,
+};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -10,6 +12,7 @@ use std::collections::BTreeMap;
 struct Deployment {
     revision: u32,
     desired: u32,
+    scaler: Option<Scaler>,
     current: bool,
     report: [u32; 3],
 }
@@ -47,6 +50,7 @@ impl View {
         self.deployments[slot as usize] = cell.exists.then_some(Deployment {
             revision: cell.revision,
             desired: cell.desired,
+            scaler: cell.scaler,
             current: cell.acted == cell.generation,
             report: cell.report,
         });
@@ -187,6 +191,7 @@ impl View {
                 .map(|at| world.time() - SignedDuration::from_millis((world.now - at) as i64)),
             problems: problems.take(1).collect(),
             restarts: 0,
+            scaler: deployment.scaler,
         }
     }
 }

@@ -27,7 +27,9 @@ impl Planned {
     pub fn of(site: &Site, live: &Live, wanted: &Value, wave: usize) -> Option<Planned> {
         let kind = kind_of(wanted)?;
         let found = live.get(kind, name_of(wanted));
-        let same = |found: &Value| compare::fulfilled(&inert(&write::stamped(site, wanted, 0)), found);
+        let same = |found: &Value| {
+            compare::fulfilled(&inert(&unheld(&write::stamped(site, wanted, 0), Some(found))), found)
+        };
         if found.is_some_and(same) {
             return None;
         }
@@ -46,6 +48,18 @@ impl Planned {
         let object = self.wanted.as_ref().or(self.live.as_ref());
         object.map(write::label).unwrap_or_default()
     }
+}
+
+/// Bounds of an autoscaler that a rollout holds are the rollout's; they are applied as they are.
+pub fn unheld(wanted: &Value, live: Option<&Value>) -> Value {
+    let mut wanted = wanted.clone();
+    let held = live.filter(|l| l["metadata"]["annotations"][names::HELD].is_string());
+    if let Some(live) = held.filter(|_| kind_of(&wanted) == Some(Kind::HorizontalPodAutoscaler)) {
+        for bound in ["minReplicas", "maxReplicas"] {
+            wanted["spec"][bound] = live["spec"][bound].clone();
+        }
+    }
+    wanted
 }
 
 /// In the order of writing, what may be written side by side together.
@@ -110,7 +124,7 @@ pub async fn shown(site: &Site, planned: Planned) -> Result<Change, Error> {
     let after = match &planned.wanted {
         None => None,
         Some(wanted) => {
-            let stamped = write::stamped(site, wanted, 0);
+            let stamped = unheld(&write::stamped(site, wanted, 0), before);
             let made = write::dry_run(site, &stamped, before).await?;
             // A new object is shown as it was written, without the server's defaults.
             Some(if before.is_some() { made } else { stamped })
@@ -128,7 +142,9 @@ pub async fn carried_out(site: &Site, planned: Planned, epoch: u64) -> Result<Ch
             Some(live) => write::delete(site, live).await.map(|()| None),
             None => Ok(None),
         },
-        Some(wanted) => write::apply(site, &write::stamped(site, wanted, epoch), before).await.map(Some),
+        Some(wanted) => {
+            write::apply(site, &unheld(&write::stamped(site, wanted, epoch), before), before).await.map(Some)
+        }
     };
     let after = done.map_err(|e| (object.clone(), e))?;
     Ok(Change { diff: unified(before, after.as_ref(), &object), object, action })

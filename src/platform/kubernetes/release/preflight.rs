@@ -24,14 +24,17 @@ pub struct Found {
 pub async fn run(site: &Site, release: &Release) -> anyhow::Result<Found> {
     namespace(site).await?;
     let pod = pod(release);
-    let (rights, admitted, quotas, live) = futures::join!(
+    let (rights, admitted, quotas, live, scalers) = futures::join!(
         rights(site, release),
         admission(site, &pod),
         quotas(site),
-        super::survey(site, release)
+        super::survey(site, release),
+        super::shared::refuse_scalers(site)
     );
     rights?;
+    scalers?;
     let found = Found { warnings: Vec::new(), pod: admitted?.unwrap_or(pod), quotas, live: live? };
+    super::shared::refuse_gitops(&found.live, site)?;
     let held = found.live.pods();
     let service = &release.service;
     let replicas = service.autoscaling.as_ref().map_or(service.replicas, |a| a.min);

@@ -22,10 +22,9 @@ fn kind(object: &Value) -> Result<Kind> {
     kind_of(object).ok_or_else(|| anyhow::anyhow!("{}: not a kind of ours", label(object)).into())
 }
 
-async fn patch(site: &Site, object: &Value, dry: bool) -> Result<Value> {
-    let dry = if dry { "&dryRun=All" } else { "" };
+async fn patch(site: &Site, object: &Value, mode: &str) -> Result<Value> {
     let path = api::path(site, kind(object)?, Some(name_of(object)));
-    let path = format!("{path}?fieldManager={MANAGER}&fieldValidation=Strict{dry}");
+    let path = format!("{path}?fieldManager={MANAGER}&fieldValidation=Strict{mode}");
     let call =
         Call { method: Method::PATCH, path, content: Some(APPLY), body: Some(object), object: label(object) };
     match api::send(site, call).await {
@@ -52,17 +51,26 @@ pub async fn dry_run(site: &Site, object: &Value, live: Option<&Value>) -> Resul
     if let Some(annotations) = wanted["metadata"]["annotations"].as_object_mut() {
         annotations.shift_remove(EPOCH);
     }
-    patch(site, &wanted, true).await
+    match patch(site, &wanted, "&dryRun=All").await {
+        // What a rollout has given back; an apply passes it on first.
+        Err(Error::Owned { manager, .. })
+            if manager.starts_with("msctl-rollout (") && !manager.contains("; ") =>
+        {
+            patch(site, &wanted, "&dryRun=All&force=true").await
+        }
+        other => other,
+    }
 }
 
 /// Applies `object`, stamped with the driver's epoch. `live` None makes it, with the fields a rollout owns from then on;
 /// else those are left alone, and an object deleted meanwhile is not made again.
 pub async fn apply(site: &Site, object: &Value, live: Option<&Value>) -> Result<Value> {
     let Some(live) = live else {
-        let made = patch(site, object, false).await?;
+        let made = patch(site, object, "").await?;
         // A slot's number of pods passes to the rollout with its first change; what may stay as it was made, now. So
         // does the epoch after a take-over, or a stale apply of the same object would lower it.
-        if kind_of(object) != Some(Kind::Deployment) || epoch(object) > 1 {
+        let kept = kind_of(object) != Some(Kind::Deployment) && !rollout_fields(object).is_empty();
+        if kept || epoch(object) > 1 {
             settle(site, &made).await?;
         }
         return Ok(made);
@@ -73,7 +81,7 @@ pub async fn apply(site: &Site, object: &Value, live: Option<&Value>) -> Result<
     settle(site, live).await?;
     let mut wanted = inert(object);
     wanted["metadata"]["uid"] = live["metadata"]["uid"].clone();
-    patch(site, &wanted, false).await
+    patch(site, &wanted, "").await
 }
 
 /// Passes the fields of rollouts to their manager, where that is still to do. Only the version that was looked at is

@@ -305,6 +305,8 @@ fn execute(
         Effect::Experiment { revisions: Some(_), .. } => {
             return Err(Fault::Failed { message: "the local platform runs no experiments".into() });
         }
+        // Nothing scales by itself here.
+        Effect::Rebound { .. } => {}
         Effect::Prune { keep } => prune(record, service, places, &keep)?,
     }
     Ok(())
