@@ -62,7 +62,7 @@ fn verify(rollout: &str, counts: Result<(u64, u64), &str>) -> (i64, String, usiz
                     seen.route = route(routing.clone(), Some(now));
                 }
                 Effect::Select(selection) => seen.selection = Some(*selection),
-                Effect::Prune { .. } | Effect::Experiment { .. } => {}
+                Effect::Rebound { .. } | Effect::Prune { .. } | Effect::Experiment { .. } => {}
             }
         }
         for event in &decision.events {
