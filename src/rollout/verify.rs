@@ -13,13 +13,16 @@ use crate::service::{Bound, NoData};
 /// The name of the measurement; no metric of a service may have it, since those have no space.
 const COUNT: &str = "split of the requests";
 
+/// Requests to the candidate and to both slots, or why they are not known.
+type Counted = Result<(u64, u64), String>;
+
 /// What is remembered of the present weight.
 #[derive(Debug, Clone, Default)]
 pub struct Check {
     /// The routing that was verified last.
     pub done: Option<Routing>,
     /// What came of counting in the window that began then.
-    counted: Option<(Timestamp, Result<(u64, u64), String>)>,
+    counted: Option<(Timestamp, Counted)>,
 }
 
 impl Turn<'_> {
@@ -87,7 +90,7 @@ impl Turn<'_> {
     }
 
     /// Both slots' requests since `window`, asked for at `due`.
-    fn counted(&mut self, window: Timestamp, due: Timestamp) -> Option<Result<(u64, u64), String>> {
+    fn counted(&mut self, window: Timestamp, due: Timestamp) -> Option<Counted> {
         let ours = self.state.memo.measured.iter().find(|m| m.metric == COUNT && m.window == window);
         if let Some(one) = ours {
             let counts = match &one.seen {

@@ -152,10 +152,8 @@ async fn own(
         .hint(format!("`msctl adopt {other}`"))
         .into());
     }
-    let number = |object: &Value| {
-        object["metadata"]["annotations"][names::REVISION].as_str().and_then(|n| n.parse::<u32>().ok())
-    };
-    found.revision = number(object);
+    let number = object["metadata"]["annotations"][names::REVISION].as_str();
+    found.revision = number.and_then(|n| n.parse().ok());
     let params =
         ListParams::default().labels(&format!("{},{}", names::selector(&service.service), names::REVISION));
     let api = fence::api(cluster, "v1", "ConfigMap", "configmaps");

@@ -34,6 +34,9 @@ const FIRST: Duration = Duration::from_secs(30);
 /// Bounds what is decoded at once.
 const PAGE: u32 = 100;
 
+/// The adopted Deployment and its pods.
+type Theirs = (Arc<Store<Deployment>>, Arc<Store<Pod>>);
+
 pub struct Watches {
     pub deployments: Arc<Store<Deployment>>,
     pub pods: Arc<Store<Pod>>,
@@ -44,7 +47,7 @@ pub struct Watches {
     /// Of the router, by kind.
     pub routes: Vec<(Kind, Arc<Store<DynamicObject>>)>,
     pub scalers: Arc<Store<HorizontalPodAutoscaler>>,
-    adopted: Option<(Arc<Store<Deployment>>, Arc<Store<Pod>>)>,
+    adopted: Option<Theirs>,
     changes: Receiver<u64>,
     /// The change that the last observation had seen.
     seen: AtomicU64,

@@ -82,7 +82,7 @@ fn lost_credentials_and_rights_are_told_and_another_finishes() {
     for (code, reason) in [(401, "unauthorized"), (403, "forbidden")] {
         let wire = Wire::new(&bench.ns).plan(move |asked| {
             let hit = asked.line.contains("/deployments/") && asked.line.starts_with("PATCH");
-            (code == 401 && asked.write > 9 || hit && asked.write > 9).then_some(Fault::Status(code))
+            (asked.write > 9 && (code == 401 || hit)).then_some(Fault::Status(code))
         });
         let run = bench.deploy(CANARY, &wire, &["-o", "json"]).wait().exits(1);
         let error = run.json()["error"].clone();

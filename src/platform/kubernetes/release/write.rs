@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::api::{self, Call};
 use super::{Site, ownership};
 use crate::manifest::names::{EPOCH, MANAGER, ROLLOUT_MANAGER};
-use crate::manifest::{self, Kind, inert, kind_of, name_of};
+use crate::manifest::{self, Kind, inert, kind_of, name_of, rollout_fields};
 use crate::platform::Error;
 
 type Result<T> = std::result::Result<T, Error>;
