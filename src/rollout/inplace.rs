@@ -1,9 +1,11 @@
 //! Rolling and first deploys: the live slot's own pods are replaced by the platform; msctl waits and judges. Pure.
 
+use jiff::SignedDuration;
+
 use super::plan::Motion;
 use super::state::{Rollout, Stage};
 use super::step::Turn;
-use super::{Effect, Placed, Routing, Selection};
+use super::{Effect, Placed, Routing, Selection, Slot};
 
 impl Turn<'_> {
     pub(super) fn in_place(&mut self, rollout: &Rollout) -> bool {
@@ -50,7 +52,19 @@ impl Turn<'_> {
         let selected = self.seen.selection.is_none() || self.select(Selection::only(live));
         let routed = self.seen.route.is_none() || self.route(all.clone());
         let first = rollout.plan.motion == Motion::First && self.seen.route.is_some();
-        selected && routed && (!first || self.settled(&all, rollout.plan.lag))
+        selected
+            && routed
+            && (!first || (self.settled(&all, rollout.plan.lag) && self.noticed(live, rollout.plan.lag)))
+    }
+
+    /// The router has had the time to notice the slot's last pod: it may wait for endpoints before it takes a route.
+    fn noticed(&mut self, slot: Slot, lag: u64) -> bool {
+        let Some(came) = self.slot(slot).progressed else { return true };
+        let due = came + SignedDuration::from_millis(lag as i64);
+        if self.now < due {
+            self.wake(due);
+        }
+        self.now >= due
     }
 
     pub(super) fn revert(&mut self, rollout: &Rollout) -> bool {

@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "deploy",
     "deploy --plan",
     "diff",
+    "adopt",
     "rollout status",
     "rollout watch",
     "rollout promote",
