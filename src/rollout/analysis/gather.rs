@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::series::{Counts, Ledger, between, read};
@@ -17,6 +17,9 @@ use crate::image::http::Client;
 use crate::platform::{Answer, JobEnd, JobRun, Platform};
 use crate::rollout::Slot;
 use crate::rollout::host::Host;
+
+/// Between two scrapes of pods that cannot be asked: a refusal comes at once, and would be met again at once.
+const REST: SignedDuration = SignedDuration::from_secs(1);
 
 /// Values of either side that the rank test looks at.
 const SPREAD: usize = 200;
@@ -64,6 +67,8 @@ pub struct Gatherer<'a> {
     running: FuturesUnordered<BoxFuture<'a, Done>>,
     asked: BTreeSet<Key>,
     scraping: bool,
+    /// When a scrape said nothing: the next one waits a while.
+    failed: Option<Timestamp>,
     asks: Vec<Ask>,
     source: Source,
     target: Option<Target>,
@@ -85,6 +90,7 @@ impl<'a> Gatherer<'a> {
             running: FuturesUnordered::new(),
             asked: BTreeSet::new(),
             scraping: false,
+            failed: None,
             asks: Vec::new(),
             source: Source::default(),
             target: None,
@@ -125,7 +131,8 @@ impl<'a> Gatherer<'a> {
         let open =
             asks.iter().filter(scraped).any(|a| a.window <= now && !self.opened.contains_key(&a.window));
         let ripe = asks.iter().filter(scraped).any(|a| a.ripe);
-        if (open || ripe) && !self.scraping {
+        let rested = self.failed.is_none_or(|at| now.duration_since(at) >= REST);
+        if ((open && rested) || ripe) && !self.scraping {
             self.scraping = true;
             self.running.push(scrape(self.platform, self.source.path.clone(), target, now));
         }
@@ -196,6 +203,7 @@ impl<'a> Gatherer<'a> {
     fn scraped(&mut self, at: Timestamp, target: &Target, candidate: Scraped, live: Scraped) {
         let candidate = self.enter(at, target.candidate, candidate);
         let live = self.enter(at, target.live, live);
+        self.failed = (candidate.is_err() || live.is_err()).then_some(at);
         let total = |slot: Slot| self.ledgers.get(&slot).map(Ledger::total).unwrap_or_default();
         let now = Totals { candidate: total(target.candidate), live: total(target.live), at };
         let asks: Vec<Ask> = self.asks.iter().filter(|a| a.metric.measure.scraped()).cloned().collect();

@@ -298,3 +298,18 @@ fn a_failed_take_over_is_taken_over() {
         }
     }
 }
+
+/// Found by seed 771: pods that cannot be asked answer at once, and were asked again at once, without end.
+#[test]
+fn pods_that_cannot_be_asked_are_not_asked_without_rest() {
+    let bench = Bench::new(true, 4, "{strategy: canary, steps: [{weight: 50}, {pause: 5s}]}");
+    bench.deploy("v1", Options::default()).unwrap();
+    lock(&bench.world).lag = 2000;
+    bench.deploy("v2", Options::default()).unwrap();
+    let (asked, lasted) = {
+        let world = lock(&bench.world);
+        (world.scraped, world.now / 1000)
+    };
+    assert!(asked > 0 && u64::from(asked) < lasted, "{asked} times in {lasted} s");
+    bench.sound();
+}

@@ -119,6 +119,8 @@ pub struct World {
     pub broken: Vec<String>,
     pub interrupt: bool,
     pub pruned: Vec<u32>,
+    /// How often pods were asked for what they count; they never say.
+    pub scraped: u32,
     /// So many pods must be able to serve at any time.
     pub floor: Option<u32>,
     /// Slots have autoscalers with these bounds, which ask for whatever they like within them.
@@ -173,6 +175,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         broken: Vec::new(),
         interrupt: false,
         pruned: Vec::new(),
+        scraped: 0,
         floor: None,
         scaling: None,
         laws: Laws::default(),

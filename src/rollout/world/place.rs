@@ -307,6 +307,11 @@ impl Platform for Place {
         Ok(())
     }
 
+    async fn get(&self, _: Slot, _: &str) -> Result<Vec<crate::platform::Answer>> {
+        lock(&self.world).scraped += 1;
+        Err(Error::Other(anyhow::anyhow!("pods cannot be asked here")))
+    }
+
     async fn logs(&self, _: &LogQuery, _: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()> {
         Ok(())
     }
