@@ -404,7 +404,12 @@ impl<'a> Driver<'a> {
         };
         match goal.mode {
             Mode::Drive(until) => end.or_else(|| super::until::reached(until, self).filter(|_| quiet)),
-            Mode::TakeBack => end.filter(|e| *e != End::Paused),
+            // Someone may have started it again meanwhile: then its pause is an end here too.
+            Mode::TakeBack => {
+                let back =
+                    rollout.is_some_and(|r| matches!(r.stage, super::Stage::Retreat | super::Stage::Revert));
+                end.filter(|e| *e != End::Paused || !back)
+            }
             Mode::Settle => {
                 let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.settled(s.desired));
                 (quiet && whole && !self.state.resizing).then_some(End::Idle)
