@@ -114,8 +114,8 @@ pub async fn install(
     Ok(changes)
 }
 
-/// Makes `slot` run `template` as `revision`: Service, budget, Deployment (made with no pods, its number of pods
-/// left alone after), autoscaler. Returns the Deployment.
+/// Makes `slot` run `template` as `revision`: Service, budget, autoscaler, Deployment (made with no pods, its number
+/// of pods left alone after). Returns the Deployment.
 pub async fn apply_slot(
     site: &Site,
     template: &Template,
@@ -138,22 +138,21 @@ pub async fn apply_slot(
     if let Some(object) = stamped.iter().find(|o| live(o).is_some_and(|l| !change::ours(site, l))) {
         return Err(change::foreign(live(object), object));
     }
-    // The Deployment after its Service and budget, so that they stand before its pods do; its autoscaler last.
+    // The Deployment last: what stands before its pods do, and its revision tells that the slot is whole, so that a
+    // driver killed in between is seen to have left something.
     let of = |kinds: &[Kind]| {
         let chosen: Vec<&Value> =
             stamped.iter().filter(|o| manifest::kind_of(o).is_some_and(|k| kinds.contains(&k))).collect();
         futures::future::try_join_all(chosen.into_iter().map(|o| put(site, o, live(o), epoch)))
     };
-    of(&[Kind::Service, Kind::PodDisruptionBudget]).await?;
-    let deployment = of(&[Kind::Deployment]).await?.pop().context("a slot has a Deployment")?;
-    of(&[scaler]).await?;
+    of(&[Kind::Service, Kind::PodDisruptionBudget, scaler]).await?;
     if !template.body["autoscaling"].is_object()
         && let Some(scaler) = found.get(&scaler).and_then(Option::as_ref)
         && change::ours(site, scaler)
     {
         write::delete(site, scaler).await?;
     }
-    Ok(deployment)
+    Ok(of(&[Kind::Deployment]).await?.pop().context("a slot has a Deployment")?)
 }
 
 /// Applies what differs; returns the object as it is then.

@@ -108,14 +108,7 @@ impl Driver<'_> {
 
     /// Takes the Lease again after a release, if the state is still ours; false when someone else acted.
     pub async fn resume(&mut self) -> bool {
-        let Ok(seen) = self.platform.lease().await else { return false };
-        // Whoever holds it acts, or died acting: that is for a take-over, which raises the epoch.
-        if seen.as_ref().is_none_or(|l| !l.holder.is_empty()) {
-            return false;
-        }
-        let Ok(lease) = self.platform.take_lease(&self.host.holder(), seen.as_ref()).await else {
-            return false;
-        };
+        let Some(lease) = self.retaken().await else { return false };
         self.lease = Some(lease);
         self.renewed = (self.host.elapsed(), self.host.wall());
         let version = self.version.clone();
@@ -124,5 +117,25 @@ impl Driver<'_> {
         }
         self.release().await;
         false
+    }
+
+    /// The Lease, if nobody has it; a request that failed is made again, and one whose answer was lost is looked up.
+    async fn retaken(&mut self) -> Option<Lease> {
+        let holder = self.host.holder();
+        for _ in 0..5 {
+            match self.platform.lease().await {
+                Ok(Some(seen)) if seen.holder == holder => return Some(seen),
+                Ok(Some(seen)) if seen.holder.is_empty() => {
+                    if let Ok(lease) = self.platform.take_lease(&holder, Some(&seen)).await {
+                        return Some(lease);
+                    }
+                }
+                // Whoever holds it acts, or died acting: that is for a take-over, which raises the epoch.
+                Ok(_) => return None,
+                Err(_) => {}
+            }
+            self.host.sleep(Duration::from_millis(500)).await;
+        }
+        None
     }
 }
