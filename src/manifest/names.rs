@@ -30,6 +30,8 @@ pub const DRIVEN: &str = "msctl.dev/driven";
 /// On an autoscaler that a rollout holds: its own `scaleDown.selectPolicy`, empty where it had no behaviour.
 pub const HELD: &str = "msctl.dev/held";
 /// Membership of the service's ApplySet.
+/// On an EndpointSlice: its Service.
+pub const SLICE_OF: &str = "kubernetes.io/service-name";
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 
 /// The container that runs the service, and the name of its port.

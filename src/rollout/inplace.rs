@@ -59,7 +59,11 @@ impl Turn<'_> {
 
     /// The router has had the time to notice the slot's last pod: it may wait for endpoints before it takes a route.
     fn noticed(&mut self, slot: Slot, lag: u64) -> bool {
-        let Some(came) = self.slot(slot).progressed else { return true };
+        let seen = self.slot(slot);
+        if seen.led_to < seen.updated_available {
+            return false;
+        }
+        let Some(came) = seen.progressed else { return true };
         let due = came + SignedDuration::from_millis(lag as i64);
         if self.now < due {
             self.wake(due);

@@ -101,6 +101,7 @@ impl World {
             ready: n,
             available: n,
             updated_available: n,
+            led_to: n,
             restarts,
             ..SlotObservation::default()
         };

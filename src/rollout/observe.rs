@@ -67,6 +67,9 @@ pub struct SlotObservation {
     pub available: u32,
     /// Available pods of the present template.
     pub updated_available: u32,
+    /// Those of them that the slot's own Service leads to: a router knows no others.
+    #[serde(default)]
+    pub led_to: u32,
     /// Pods that are going but still there.
     pub terminating: u32,
     /// Pods that the public Service's endpoints hold, ready or not.

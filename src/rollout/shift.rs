@@ -257,6 +257,18 @@ impl Turn<'_> {
         }
     }
 
+    /// As [`Turn::pods_of`]; and the slot's Service leads to them, without which a router answers for them with errors.
+    fn pods_led_to(&self, wanted: u32) -> Formed {
+        let (pods, seen) = (self.pods_of(wanted), self.slot(self.idle()));
+        if matches!(pods, Formed::Waiting(_)) || seen.led_to >= wanted {
+            return pods;
+        }
+        let (led, slot, revision) = (seen.led_to, self.idle(), seen.revision);
+        Formed::Waiting(format!(
+            "the Service of {slot} leads to {led} of {wanted} pods of revision {revision}"
+        ))
+    }
+
     fn form_by_pods(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
         let (live, idle) = (self.live(), self.idle());
         if !self.select(Selection::Both) {
@@ -308,7 +320,7 @@ impl Turn<'_> {
             return self.pods_of(shape.pods.candidate);
         }
         if !present.routing.same(&wanted) {
-            let pods = self.pods_of(shape.pods.candidate);
+            let pods = self.pods_led_to(shape.pods.candidate);
             let able = !wanted.reaches(idle) || !matches!(pods, Formed::Waiting(_));
             let left =
                 rollout.plan.proceed || serving.available >= replicas::remaining(replicas, shape.weight);

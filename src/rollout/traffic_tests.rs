@@ -420,6 +420,7 @@ mod properties {
             ready: available,
             available,
             updated_available: available,
+            led_to: available,
             ..Default::default()
         };
         let route = RouteObservation { routing, accepted: true, refusal: None, since: None, by: None };
@@ -455,6 +456,28 @@ mod properties {
                 let back = decided.effects.iter().any(|e| matches!(e, Effect::Route(_)));
                 prop_assert!(back, "{rollout} at {cursor}: {:?}", decided.effects);
             }
+        }
+
+        /// Nor for one whose pods the router cannot know yet: it waits for endpoints, and then asks at once.
+        #[test]
+        fn a_slot_is_reached_once_its_service_leads_to_its_pods(
+            (rollout, replicas) in rollouts(), cursor in 0usize..8, late in 1u32..4,
+        ) {
+            let plan = planned(replicas, &rollout);
+            let cursor = cursor % plan.steps.len();
+            let shape = plan.shape(cursor, replicas);
+            let wanted = shape.routing(Slot::Green, 2, Some(1));
+            let (pods, present) = (shape.pods.candidate, Routing::all(Slot::Blue));
+            prop_assume!(wanted.reaches(Slot::Green));
+            let state = at(plan, cursor, Stage::Steps, replicas);
+            let asks = |led_to: u32| {
+                let mut seen = seen(replicas, pods, pods, present.clone());
+                seen.slots.get_mut(&Slot::Green).unwrap().led_to = led_to;
+                let decided = step("orders", &state, &seen, jiff::Timestamp::UNIX_EPOCH);
+                decided.effects.iter().any(|e| matches!(e, Effect::Route(_)))
+            };
+            prop_assert!(!asks(pods.saturating_sub(late)), "{rollout} at {cursor}");
+            prop_assert!(asks(pods), "{rollout} at {cursor}");
         }
 
         /// From any step an abort takes every rule away and ends with all traffic on the live slot.

@@ -30,6 +30,7 @@ fn verify(rollout: &str, counts: Result<(u64, u64), &str>) -> (i64, String, usiz
         ready: n,
         available: n,
         updated_available: n,
+        led_to: n,
         ..SlotObservation::default()
     };
     let route = |routing: Routing, since: Option<Timestamp>| {

@@ -339,7 +339,7 @@ impl Platform for Kubernetes {
             state_version: watches.state_version(),
             terminating: self.terminating(watches).await,
         };
-        let mut observation = observe::observation(&seen);
+        let mut observation = observe::observation(self.name(), &seen);
         for deployment in &seen.deployments {
             let Some(slot) = slot_of(deployment.as_ref()) else { continue };
             let pods: Vec<_> =

@@ -1,7 +1,7 @@
 //! Cached objects in, an observation out. Pure. Counts come from pods, not from the Deployment's status: that one
 //! lags behind its pods, and says `available` of an older generation. Only the end of a rollout waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ pub struct Seen {
     pub pods: Vec<Arc<Pod>>,
     /// The public Service.
     pub service: Option<Arc<Service>>,
-    /// Of the public Service.
+    /// Of the public Service and of the slots' own.
     pub slices: Vec<Arc<EndpointSlice>>,
     pub route: Option<RouteObservation>,
     /// None: there is no state.
@@ -32,12 +32,12 @@ pub struct Seen {
 }
 
 /// The service without its problems; those need logs and events.
-pub fn observation(seen: &Seen) -> Observation {
-    let public = in_public(&seen.slices);
+pub fn observation(service: &str, seen: &Seen) -> Observation {
     let slots = seen.deployments.iter().filter_map(|deployment| {
         let slot = slot_of(deployment.as_ref())?;
         let pods = seen.pods.iter().filter(|p| slot_of(p.as_ref()) == Some(slot));
-        Some((slot, self::slot(deployment, pods, &public, seen.now)))
+        let reach = Reach::of(&seen.slices, service, slot);
+        Some((slot, self::slot(deployment, pods, &reach, seen.now)))
     });
     Observation {
         time: seen.now,
@@ -89,7 +89,7 @@ pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
 fn slot<'a>(
     deployment: &Deployment,
     pods: impl Iterator<Item = &'a Arc<Pod>>,
-    public: &BTreeMap<&str, u32>,
+    reach: &Reach,
     now: Timestamp,
 ) -> SlotObservation {
     let spec = deployment.spec.as_ref();
@@ -106,7 +106,7 @@ fn slot<'a>(
     };
     for pod in pods {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        slot.in_public += public.get(name).copied().unwrap_or(0);
+        slot.in_public += u32::from(reach.public.contains(name));
         if is_going(pod) {
             slot.terminating += 1;
             continue;
@@ -123,6 +123,7 @@ fn slot<'a>(
         slot.ready += u32::from(since.is_some());
         slot.available += u32::from(available);
         slot.updated_available += u32::from(available && present);
+        slot.led_to += u32::from(available && present && reach.own.contains(name));
         if present {
             slot.restarts += restarts(pod);
             let started = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
@@ -146,11 +147,29 @@ pub fn restarts(pod: &Pod) -> u32 {
     statuses.into_iter().flatten().filter_map(|c| u32::try_from(c.restart_count).ok()).sum()
 }
 
-/// Endpoints by pod name, ready or not; a pod of two address families counts once a slice.
-fn in_public(slices: &[Arc<EndpointSlice>]) -> BTreeMap<&str, u32> {
-    let endpoints = slices.iter().flat_map(|s| s.endpoints.iter());
-    let pods = endpoints.filter_map(|e| e.target_ref.as_ref()).filter(|t| t.kind.as_deref() == Some("Pod"));
-    pods.filter_map(|t| Some((t.name.as_deref()?, 1))).collect()
+/// Names of pods among the endpoints.
+struct Reach<'a> {
+    /// Of the public Service, ready or not.
+    public: BTreeSet<&'a str>,
+    /// Of the slot's own Service, ready ones. They trail the pods' readiness, by a second where much changes at once.
+    own: BTreeSet<&'a str>,
+}
+
+impl<'a> Reach<'a> {
+    fn of(slices: &'a [Arc<EndpointSlice>], service: &str, slot: Slot) -> Self {
+        let own = names::slot(service, slot);
+        let endpoints = |name: &str, ready: bool| {
+            let of = slices.iter().filter(|s| s.labels().get(names::SLICE_OF).is_some_and(|l| l == name));
+            let endpoints = of.flat_map(|s| s.endpoints.iter()).filter(|e| {
+                // Unset means ready.
+                !ready || e.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true)
+            });
+            let pods =
+                endpoints.filter_map(|e| e.target_ref.as_ref()).filter(|t| t.kind.as_deref() == Some("Pod"));
+            pods.filter_map(|t| t.name.as_deref()).collect()
+        };
+        Reach { public: endpoints(service, false), own: endpoints(&own, true) }
+    }
 }
 
 /// Which slots the Service's selector reaches; None when it is not one of ours.

@@ -60,7 +60,7 @@ fn seen(deployments: Vec<Arc<Deployment>>, pods: Vec<Arc<Pod>>) -> Seen {
 }
 
 fn blue(deployment: Arc<Deployment>, pods: Vec<Arc<Pod>>) -> SlotObservation {
-    observation(&seen(vec![deployment], pods)).slots.remove(&Slot::Blue).unwrap()
+    observation("orders", &seen(vec![deployment], pods)).slots.remove(&Slot::Blue).unwrap()
 }
 
 #[test]
@@ -135,17 +135,37 @@ fn a_slot_is_empty_only_without_terminating_pods() {
     assert!(!blue(deployment("blue", 0, (2, 1), 2), vec![]).empty(), "not acted on yet");
 }
 
+fn slice(service: &str, pods: &[&str], ready: bool) -> Arc<EndpointSlice> {
+    let endpoint = |pod: &&str| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": pod}});
+    let endpoints: Vec<Value> = pods.iter().map(endpoint).collect();
+    let slice = json!({"metadata": {"labels": {names::SLICE_OF: service}}, "addressType": "IPv4", "endpoints": endpoints});
+    Arc::new(serde_json::from_value(slice).unwrap())
+}
+
+#[test]
+fn only_ready_endpoints_of_the_slots_own_service_lead_to_a_pod() {
+    let pods = || {
+        vec![pod("a", "blue", 1, json!({})), pod("b", "blue", 1, json!({})), pod("c", "blue", 1, unready())]
+    };
+    for (slices, led_to) in [
+        (vec![], 0),
+        (vec![slice("orders", &["a", "b"], true)], 0),
+        (vec![slice("orders-green", &["a", "b"], true)], 0),
+        (vec![slice("orders-blue", &["a", "b"], false)], 0),
+        (vec![slice("orders-blue", &["a"], true), slice("orders-blue", &["a", "c", "gone"], true)], 1),
+        (vec![slice("orders-blue", &["a", "b", "c"], true)], 2),
+    ] {
+        let mut seen = seen(vec![deployment("blue", 3, (1, 1), 1)], pods());
+        seen.slices = slices;
+        let slot = observation("orders", &seen).slots.remove(&Slot::Blue).unwrap();
+        assert_eq!((slot.updated_available, slot.led_to), (2, led_to));
+    }
+}
+
 #[test]
 fn the_public_service_says_who_is_reached() {
     let service = |selector: Value| -> Arc<Service> {
         Arc::new(serde_json::from_value(json!({"spec": {"selector": selector}})).unwrap())
-    };
-    let slice = |pods: &[&str]| -> Arc<EndpointSlice> {
-        let endpoints: Vec<Value> = pods
-            .iter()
-            .map(|p| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": false}, "targetRef": {"kind": "Pod", "name": p}}))
-            .collect();
-        Arc::new(serde_json::from_value(json!({"addressType": "IPv4", "endpoints": endpoints})).unwrap())
     };
     for (selector, expected) in [
         (json!({names::NAME: "orders"}), Some(Selection::Both)),
@@ -159,8 +179,8 @@ fn the_public_service_says_who_is_reached() {
         ];
         let mut seen = seen(vec![deployment("blue", 2, (1, 1), 1)], pods);
         seen.service = Some(service(selector));
-        seen.slices = vec![slice(&["a"]), slice(&["b", "elsewhere"])];
-        let observation = observation(&seen);
+        seen.slices = vec![slice("orders", &["a"], false), slice("orders", &["b", "elsewhere"], false)];
+        let observation = observation("orders", &seen);
         assert_eq!(observation.selection, expected);
         assert_eq!(observation.slots[&Slot::Blue].in_public, 2, "terminating ones too, over all slices");
     }

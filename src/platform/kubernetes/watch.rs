@@ -11,8 +11,8 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ObjectReference, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
@@ -27,7 +27,7 @@ use super::store::Store;
 use super::{fence, lease, state};
 use crate::manifest::{Kind, names};
 use crate::platform::{Error, Result};
-use crate::rollout::Adopted;
+use crate::rollout::{Adopted, Slot};
 
 /// How long the first lists may take, all together.
 const FIRST: Duration = Duration::from_secs(30);
@@ -133,7 +133,6 @@ impl Watches {
         let mut feed = Feed { cluster, changes, errors, tasks: JoinSet::new() };
         let labelled = || watcher::Config::default().labels(&format!("{}={service}", names::NAME));
         let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let public = format!("kubernetes.io/service-name={service}");
         let ours = watcher::Config::default().labels(&names::selector(service));
         let routes = routes.iter().map(|kind| {
             let (version, name, plural) = kind.terms();
@@ -154,7 +153,11 @@ impl Watches {
             pods: feed.kind(labelled(), strip_pod, "Pods"),
             services: feed.kind(named(service), keep, "Services"),
             scalers: feed.kind(labelled(), strip_meta, "HorizontalPodAutoscalers"),
-            slices: feed.kind(watcher::Config::default().labels(&public), strip_meta, "EndpointSlices"),
+            slices: feed.kind(
+                watcher::Config::default().labels(&led_by(service)),
+                strip_slice,
+                "EndpointSlices",
+            ),
             state: feed.kind(named(&state::name(service)), strip_meta, "ConfigMaps"),
             lease: feed.kind(named(&lease::name(service)), strip_meta, "Leases"),
             routes,
@@ -257,10 +260,10 @@ impl Watches {
     /// Lists what points at the slots into the caches: their watches may be silent.
     pub async fn reread(&self, cluster: &Cluster, service: &str) -> Result<()> {
         let explain = |e| cluster.explain(e, &format!("what points at the slots of {service}"));
-        let public = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+        let led = ListParams::default().labels(&led_by(service));
         let ours = ListParams::default().labels(&names::selector(service));
         let (services, slices) = (cluster.api::<Service>(), cluster.api::<EndpointSlice>());
-        let (found, list) = futures::join!(services.get_opt(service), slices.list(&public));
+        let (found, list) = futures::join!(services.get_opt(service), slices.list(&led));
         if let Some(found) = found.map_err(explain)? {
             self.services.written(found);
         }
@@ -287,6 +290,12 @@ impl Watches {
     }
 }
 
+/// Selects the EndpointSlices of the public Service and of the slots' own.
+fn led_by(service: &str) -> String {
+    let [blue, green] = Slot::ALL.map(|slot| names::slot(service, slot));
+    format!("{} in ({service},{blue},{green})", names::SLICE_OF)
+}
+
 /// Who wrote a selector or rules stands in the managed fields.
 fn keep<K>(_: &mut K) {}
 
@@ -298,6 +307,20 @@ fn strip_deployment(deployment: &mut Deployment) {
     strip_meta(deployment);
     if let Some(spec) = &mut deployment.spec {
         spec.template.spec = None;
+    }
+}
+
+/// Keeps which pods it names, and whether they are ready.
+fn strip_slice(slice: &mut EndpointSlice) {
+    strip_meta(slice);
+    for endpoint in &mut slice.endpoints {
+        let target = endpoint.target_ref.take().map(|t| ObjectReference {
+            kind: t.kind,
+            name: t.name,
+            ..ObjectReference::default()
+        });
+        *endpoint =
+            Endpoint { target_ref: target, conditions: endpoint.conditions.take(), ..Endpoint::default() };
     }
 }
 

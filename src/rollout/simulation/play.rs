@@ -78,6 +78,7 @@ fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
     world.latency = script.latency;
     world.fault_per_mille = script.faults;
     world.harsh = script.harsh;
+    world.endpoint_lag = script.endpoint_lag;
     let begun = world.now;
     let fates = script.fates.iter().filter(|(_, f)| script.autoscaled || !matches!(f, Fate::Scale(_)));
     world.fates = fates.map(|(at, fate)| (begun + at, fate.clone())).collect();

@@ -43,6 +43,7 @@ pub struct Script {
     pub latency: u64,
     pub faults: u64,
     pub harsh: bool,
+    pub endpoint_lag: u64,
     /// Nothing but faults and deaths: the end is that of an undisturbed run.
     pub plain: bool,
 }
@@ -92,6 +93,7 @@ impl Script {
             faults: dice.pick(&[0, 0, 20, 100]),
             harsh: dice.chance(500),
             plain,
+            endpoint_lag: dice.pick(&[0, 0, 300, 3000]),
         }
     }
 

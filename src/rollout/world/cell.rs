@@ -27,6 +27,8 @@ impl Behaviour {
 pub struct Pod {
     pub revision: u32,
     pub ready_at: Option<u64>,
+    /// How long after that its slot's Service leads to it.
+    pub trails: u64,
     pub dies_at: Option<u64>,
     pub gone_at: Option<u64>,
     /// Not ready in between.
@@ -51,6 +53,13 @@ impl Pod {
             && !self.dead(now)
             && self.flaps.is_none_or(|(from, to)| now < from || now >= to)
     }
+    /// Its slot's Service leads to it.
+    pub fn led_to(&self, now: u64) -> bool {
+        let since = |at: u64| now >= at + self.trails;
+        self.available(now)
+            && self.ready_at.is_some_and(since)
+            && self.flaps.is_none_or(|(from, to)| now < from || since(to))
+    }
 }
 
 /// How the controller replaces pods, and how long they take.
@@ -60,6 +69,8 @@ pub struct Manners {
     pub unavailable: u32,
     pub startup: u64,
     pub grace: u64,
+    /// Endpoints trail a pod's readiness by so much at most.
+    pub trailing: u64,
 }
 
 /// A report as the Deployment's status has it.
@@ -85,6 +96,10 @@ impl Cell {
     pub fn available(&self, now: u64) -> u32 {
         self.pods.iter().filter(|p| p.available(now)).count() as u32
     }
+    /// Available pods that the slot's Service leads to.
+    pub fn led_to(&self, now: u64) -> u32 {
+        self.pods.iter().filter(|p| p.led_to(now)).count() as u32
+    }
     pub fn alive(&self) -> u32 {
         self.pods.iter().filter(|p| p.alive()).count() as u32
     }
@@ -103,7 +118,8 @@ impl Cell {
     pub fn next(&self, now: u64) -> Option<u64> {
         let pods = self.pods.iter().flat_map(|p| {
             let (from, to) = p.flaps.map_or((None, None), |(f, t)| (Some(f), Some(t)));
-            [p.ready_at, p.dies_at, p.gone_at, from, to]
+            let led = [p.ready_at, to].map(|at| at.map(|at| at + p.trails));
+            [p.ready_at, p.dies_at, p.gone_at, from, to].into_iter().chain(led)
         });
         let own = [Some(self.acts_at), Some(self.reports_at)];
         pods.chain(own).flatten().filter(|t| *t > now).min()
@@ -146,7 +162,9 @@ impl Cell {
             Behaviour::DiesAfter(after) => (Some(ready), Some(ready + after)),
         };
         let revision = self.revision;
-        self.pods.push(Pod { revision, ready_at, dies_at, gone_at: None, flaps: None, born: now });
+        // From the birth, so that the dice fall as they do without.
+        let trails = (now * 7919 + u64::from(revision) * 104_729) % (manners.trailing + 1);
+        self.pods.push(Pod { revision, ready_at, trails, dies_at, gone_at: None, flaps: None, born: now });
     }
 
     /// The controller, once: pods come and go within surge and unavailable.

@@ -209,6 +209,11 @@ impl World {
                     if routing.reaches(slot) && !before && self.laws.served && empty {
                         self.breaks(format!("weight given to {slot}, which has no available pod"));
                     }
+                    let known = self.cell(slot).led_to(self.now) + self.laws.missing(self.now);
+                    let able = self.available(slot);
+                    if routing.weight_of(slot) > 0 && !before && self.laws.served && known == 0 && able > 0 {
+                        self.breaks(format!("weight given to {slot}, whose Service leads to no pod"));
+                    }
                 }
             }
             Effect::Select(_) => self.laws.meddled.0 = false,

@@ -82,6 +82,8 @@ pub struct World {
     pub unavailable: u32,
     pub startup: u64,
     pub grace: u64,
+    /// Endpoints trail a pod's readiness by so much at most.
+    pub endpoint_lag: u64,
     /// Longest delay of a watch or a controller, in milliseconds; the real one is thrown.
     pub watch_delay: u64,
     /// Of a thousand looks at a watch so many find it silent for up to twenty seconds.
@@ -147,6 +149,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         unavailable: 0,
         startup: 500,
         grace: 800,
+        endpoint_lag: 0,
         watch_delay: 0,
         silence_per_mille: 0,
         latency: 0,
@@ -305,6 +308,7 @@ impl World {
             unavailable: self.unavailable,
             startup: self.startup,
             grace: self.grace,
+            trailing: self.endpoint_lag,
         };
         for index in 0..2 {
             let mut cell = std::mem::take(&mut self.cells[index]);
@@ -349,12 +353,12 @@ impl World {
         self.check();
     }
 
-    fn signature(&self, cell: &Cell) -> ((u64, [u32; 3]), [u32; 6]) {
+    fn signature(&self, cell: &Cell) -> ((u64, [u32; 3]), [u32; 7]) {
         let now = self.now;
         let dead = cell.pods.iter().filter(|p| p.dead(now)).count() as u32;
         let [alive, ours, available] = cell.truth(now);
         let pods = cell.pods.len() as u32;
-        ((cell.acted, cell.report), [alive, ours, available, dead, pods, cell.revision])
+        ((cell.acted, cell.report), [alive, ours, available, cell.led_to(now), dead, pods, cell.revision])
     }
 
     /// The next moment at which anything changes by itself.

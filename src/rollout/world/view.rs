@@ -36,6 +36,8 @@ pub struct View {
     deployments: [Option<Deployment>; 2],
     pods: [Vec<PodShot>; 2],
     in_public: [u32; 2],
+    /// Revision and birth of the pods that each slot's Service leads to.
+    led_to: [Vec<(u32, u64)>; 2],
     selection: Option<Selection>,
     selected_by: Option<String>,
     route: Option<(Routing, u64, String)>,
@@ -82,6 +84,8 @@ impl View {
                 for (index, chosen) in selected.into_iter().enumerate() {
                     let holds = chosen || now < world.leaving[index];
                     self.in_public[index] = if holds { world.cells[index].pods.len() as u32 } else { 0 };
+                    let led = world.cells[index].pods.iter().filter(|p| p.led_to(now));
+                    self.led_to[index] = led.map(|p| (p.revision, p.born)).collect();
                 }
             }
             Kind::Route => self.route = world.route.clone(),
@@ -162,7 +166,7 @@ impl View {
     }
 
     fn slot(&self, world: &World, slot: Slot, deployment: Deployment) -> SlotObservation {
-        let pods = &self.pods[slot as usize];
+        let (pods, led) = (&self.pods[slot as usize], &self.led_to[slot as usize]);
         let alive = || pods.iter().filter(|p| !p.going);
         let ours = || alive().filter(|p| p.revision == deployment.revision);
         let available = alive().filter(|p| p.available).count() as u32;
@@ -185,6 +189,7 @@ impl View {
             ready: available,
             available,
             updated_available: ours().filter(|p| p.available).count() as u32,
+            led_to: ours().filter(|p| p.available && led.contains(&(p.revision, p.born))).count() as u32,
             terminating: pods.iter().filter(|p| p.going).count() as u32,
             in_public: self.in_public[slot as usize],
             progressed: progressed

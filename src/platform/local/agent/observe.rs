@@ -48,6 +48,8 @@ fn observe_slot(record: &Record, slot: Slot, spec: &SlotSpec, now: Timestamp) ->
         ready: count(&|r| !r.stopping() && r.ready.is_some()),
         available: count(&|r| r.available(min_ready, now)),
         updated_available: count(&|r| present(r) && r.available(min_ready, now)),
+        // The proxy is told under the same lock.
+        led_to: count(&|r| present(r) && r.available(min_ready, now)),
         terminating: count(&Replica::stopping),
         in_public: if record.selection.is_some_and(|s| s.includes(slot)) {
             count(&|r| !r.stopping())
