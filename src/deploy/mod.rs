@@ -277,14 +277,27 @@ async fn deploy(
     if let Some(wanted) = &options.detach {
         platform.may_stand_in(wanted).await?;
     }
+    let (release, template, options) =
+        prepared(ctx, request, job, platform.as_ref(), secrets, options).await?;
+    rollout::deploy(ctx, platform, &release, &template, &options).await
+}
+
+/// What a rollout needs, its image built and pushed where none is named.
+async fn prepared(
+    ctx: &Ctx,
+    request: &Request,
+    job: &Job,
+    platform: &dyn Platform,
+    secrets: secrets::Values,
+    options: &Options,
+) -> anyhow::Result<(Release, Template, Options)> {
     let mut release =
         Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
-    release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
+    release.image = image::pinned(ctx, request, job, platform, &release).await?;
     let template = platform.template(ctx, &release).await?;
     let built = image::reference(request, job).is_none();
     let commit = if built { crate::image::commits::head(&job.folder) } else { None };
-    let options = Options { commit, ..options.clone() };
-    rollout::deploy(ctx, platform, &release, &template, &options).await
+    Ok((release, template, Options { commit, ..options.clone() }))
 }
 
 /// The options of one service: its driver in the cluster, and whether its environment is guarded.

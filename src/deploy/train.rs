@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Deployed, Job, Request, image, secrets};
+use super::{Deployed, Job, Request, secrets};
 use crate::context::Ctx;
 use crate::platform::{Platform, Release, Template};
 use crate::rollout::train::{self, Car};
@@ -32,13 +32,9 @@ pub async fn run(
             false => job.service.service.clone(),
         };
         let platform = ctx.platform(&job.service, &job.target).await?;
-        let mut release =
-            Release { service: job.service.clone(), folder: job.folder.clone(), image: None, secrets };
-        release.image = image::pinned(ctx, request, job, platform.as_ref(), &release).await?;
-        let template = platform.template(ctx, &release).await?;
-        let built = image::reference(request, job).is_none();
-        let commit = if built { crate::image::commits::head(&job.folder) } else { None };
-        let options = Options { commit, guarded: options.guarded && job.target.protected, ..options.clone() };
+        let guarded = Options { guarded: options.guarded && job.target.protected, ..options.clone() };
+        let (release, template, options) =
+            super::prepared(ctx, request, job, platform.as_ref(), secrets, &guarded).await?;
         ready.push(Ready { label, platform, release, template, options });
     }
     // All could be begun, before one is.

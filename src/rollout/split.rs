@@ -50,15 +50,8 @@ impl Turn<'_> {
         trial: &mut Trial,
         measured: &[Measured],
     ) {
-        let plain = shape.matches.is_empty() && shape.mirror.is_none() && shape.affinity.is_none();
-        let dealt = rollout.plan.motion == Motion::Router
-            && plain
-            && (1..100).contains(&shape.weight)
-            && !rollout.experiments();
-        // More pods than are asked would be missing from the sum.
-        let asked = crate::platform::ASKED as u32;
-        let all = [self.idle(), self.live()].into_iter().all(|slot| self.slot(slot).replicas <= asked);
-        if !dealt || !all {
+        let dealt = rollout.plan.motion == Motion::Router && (1..100).contains(&shape.weight);
+        if !dealt || self.uncountable(rollout, shape).is_some() {
             return;
         }
         let counted = measured.iter().filter_map(|one| counted(&rollout.plan.judging, trial, one));
@@ -75,6 +68,26 @@ impl Turn<'_> {
             self.events.push(Event::Warned { message });
         }
         trial.split = Some(split);
+    }
+
+    /// Why counted requests do not tell the share.
+    pub(super) fn uncountable(&self, rollout: &Rollout, shape: &Shape) -> Option<&'static str> {
+        // More pods than are asked would be missing from the sum.
+        let asked = crate::platform::ASKED as u32;
+        let many = [self.idle(), self.live()].into_iter().any(|slot| self.slot(slot).replicas > asked);
+        if shape.affinity.is_some() {
+            return Some("clients stay where they are");
+        }
+        if !shape.matches.is_empty() || shape.mirror.is_some() {
+            return Some("matches and copies are counted too");
+        }
+        if rollout.experiments() {
+            return Some("an experiment's pods get requests too");
+        }
+        if rollout.plan.judging.source.path.is_empty() {
+            return Some("the pods' requests are not known");
+        }
+        many.then_some("there are more pods than are asked")
     }
 }
 

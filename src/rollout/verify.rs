@@ -72,23 +72,6 @@ impl Turn<'_> {
         true
     }
 
-    /// Why the requests cannot be told by counting them.
-    fn uncountable(&self, rollout: &Rollout, shape: &Shape) -> Option<&'static str> {
-        // More pods than are asked would be missing from the sum.
-        let asked = crate::platform::ASKED as u32;
-        let many = [self.idle(), self.live()].into_iter().any(|slot| self.slot(slot).replicas > asked);
-        if shape.affinity.is_some() {
-            return Some("clients stay where they are");
-        }
-        if !shape.matches.is_empty() || shape.mirror.is_some() {
-            return Some("matches and copies are counted too");
-        }
-        if rollout.plan.judging.source.path.is_empty() {
-            return Some("the pods' requests are not known");
-        }
-        many.then_some("there are more pods than are asked")
-    }
-
     /// Both slots' requests since `window`, asked for at `due`.
     fn counted(&mut self, window: Timestamp, due: Timestamp) -> Option<Counted> {
         let ours = self.state.memo.measured.iter().find(|m| m.metric == COUNT && m.window == window);
