@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Msctl, Namespace, PRIVATE, Run, V1, V2, until};
+use crate::harness::{Lab, Msctl, Namespace, PRIVATE, Run, V1, V2};
 use crate::load::{Load, Sending};
 use crate::main_job::Watch;
 
@@ -25,10 +25,7 @@ impl Serving {
         let ns = Lab::get().namespace(name, true);
         let dir = ns.service("orders", SMALL);
         ns.msctl(&["deploy"]).dir(&dir).run().ok();
-        // A connection from before kube-proxy has the Service's rules is lost for good: conntrack keeps it without DNAT.
-        let url = ns.url("orders");
-        until(10, "the Service answers", || Load::new(&url).count(1).failures.is_empty().then_some(()));
-        let load = Load::new(&url).rate(20).seconds(200).start();
+        let load = Load::new(&ns.url("orders")).rate(20).seconds(200).start();
         Self { ns, dir, load }
     }
 

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use crate::harness::until;
+
 /// The most any load may be: a bug in a test must not become a flood.
 const MOST_A_SECOND: u32 = 500;
 const MOST_SECONDS: u64 = 300;
@@ -98,7 +100,10 @@ impl Load {
         self
     }
 
+    /// Once the address takes connections: until kube-proxy has the rules of a new Service, some of them hang.
     pub fn start(self) -> Sending {
+        let open = || TcpStream::connect_timeout(&self.at, Duration::from_millis(500)).ok();
+        until(10, &format!("{} takes connections", self.at), open);
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Answers::default())));
         let (load, sent, begun) = (Arc::new(self), Arc::new(AtomicU32::new(0)), Instant::now());
         let worker = || {
