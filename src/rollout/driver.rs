@@ -80,6 +80,8 @@ pub struct Driver<'a> {
     lost: Option<Duration>,
     failures: u32,
     asked: Vec<Effect>,
+    /// It saw the rollout's end, and is about to leave.
+    ended: bool,
     told: BTreeSet<(String, String)>,
     recent: VecDeque<(jiff::Timestamp, String)>,
     wake_at: Option<jiff::Timestamp>,
@@ -99,6 +101,8 @@ enum Turned {
     /// Something was done; decide again at once.
     Again,
     Wait,
+    /// Someone wants begun again what has ended: that is for who stays to drive it.
+    Leave,
 }
 
 impl<'a> Driver<'a> {
@@ -124,6 +128,7 @@ impl<'a> Driver<'a> {
             lost: None,
             failures: 0,
             asked: Vec::new(),
+            ended: false,
             told: BTreeSet::new(),
             recent: VecDeque::new(),
             wake_at: None,
@@ -216,6 +221,9 @@ impl<'a> Driver<'a> {
                     if let Some(end) = self.met(goal) {
                         return Ok(end);
                     }
+                    if matches!(turned, Turned::Leave) {
+                        return Ok(End::Idle);
+                    }
                     self.pause_length(goal, started)
                 }
                 Err(error) => match self.endure(error, goal).await {
@@ -276,6 +284,8 @@ impl<'a> Driver<'a> {
         for intent in std::mem::take(&mut state.intents) {
             let (verb, by) = (intent.verb.name().to_owned(), intent.by.clone());
             match obey(&state, &intent, now) {
+                // It took pods at the end, of which its caches may tell as if they were there.
+                Ok((next, _)) if self.ended && next.under_way().is_some() => return Ok(Turned::Leave),
                 Ok((next, message)) => {
                     state = next;
                     events.push(Event::Obeyed { verb, by, message });
@@ -293,6 +303,7 @@ impl<'a> Driver<'a> {
         } else {
             self.state = decision.state;
         }
+        self.ended = self.state.rollout.as_ref().is_some_and(|r| r.stage.ended());
         self.measured.clear();
         self.keeper.recorder.measured(decision.measurements);
         self.gather(decision.asks);

@@ -95,8 +95,8 @@ pub(super) async fn ask(
     let intent = Intent { verb: verb.clone(), by: by.to_owned(), at: now };
     let (next, message) = obey(&state, &intent, now).map_err(|r| refused(service, r))?;
     let changes = next != state;
-    let driven = changes && !holder.is_empty() && !host.gone(&holder);
-    if !changes || (driven && obeyed_by_driver(host, platform, service, &intent, stored).await?) {
+    let asked = changes && !holder.is_empty() && !host.gone(&holder);
+    if !changes || (asked && obeyed_by_driver(host, platform, service, &intent, stored).await?) {
         let (_, _, status) = look(platform, service).await?;
         return Ok(Obeyed::Said(message, status));
     }
@@ -104,12 +104,9 @@ pub(super) async fn ask(
     let begun = Driver::begin(host, platform, service, patience).await;
     let mut driver = tell::classified(begun, &place)?;
     let started = host.elapsed();
-    match apply(&mut driver, &intent).await {
-        Ok(()) => {}
-        Err(error) => {
-            driver.release().await;
-            return Err(error);
-        }
+    if let Err(error) = apply(&mut driver, &intent, asked).await {
+        driver.release().await;
+        return Err(error);
     }
     let mode = match verb {
         Verb::Pause => {
@@ -129,17 +126,24 @@ pub(super) async fn ask(
     })
 }
 
-async fn apply(driver: &mut Driver<'_>, intent: &Intent) -> anyhow::Result<()> {
+async fn apply(driver: &mut Driver<'_>, intent: &Intent, asked: bool) -> anyhow::Result<()> {
     let place = driver.platform.place();
     tell::classify(driver.observe().await, &place)?;
+    if asked && !driver.state.intents.contains(intent) {
+        // Obeyed after all, by a driver that has left since.
+        return Ok(());
+    }
     let (mut state, now) = (driver.state.clone(), driver.seen.time);
     // What others asked for before, and nobody was there to obey, comes first.
     for earlier in std::mem::take(&mut state.intents).iter().filter(|i| *i != intent) {
-        if let Ok((next, message)) = obey(&state, earlier, now) {
-            state = next;
-            let (verb, by) = (earlier.verb.name().to_owned(), earlier.by.clone());
-            driver.tell(Event::Obeyed { verb, by, message });
-        }
+        let (verb, by) = (earlier.verb.name().to_owned(), earlier.by.clone());
+        driver.tell(match obey(&state, earlier, now) {
+            Ok((next, message)) => {
+                state = next;
+                Event::Obeyed { verb, by, message }
+            }
+            Err(refusal) => Event::Ignored { verb, by, message: refusal.message },
+        });
     }
     let (next, message) = obey(&state, intent, driver.seen.time).map_err(|r| refused(driver.service, r))?;
     if next != driver.state {
@@ -213,9 +217,13 @@ async fn obeyed_by_driver(
     let started = host.elapsed();
     while host.elapsed().saturating_sub(started) < wait {
         host.sleep(Duration::from_millis(50)).await;
-        match deploy::load(platform, service).await? {
-            Some(state) if pending(&state) => {}
-            _ => return Ok(true),
+        let (state, lease) = futures::join!(deploy::load(platform, service), platform.lease());
+        if !state?.is_some_and(|state| pending(&state)) {
+            return Ok(true);
+        }
+        // It left, and nobody will.
+        if tell::classify(lease, &place)?.is_some_and(|lease| lease.holder.is_empty()) {
+            break;
         }
     }
     Ok(false)

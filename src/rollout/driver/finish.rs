@@ -8,6 +8,7 @@ use super::{Driver, Goal, Mode, Turned};
 pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
     let started = driver.host.elapsed();
     let goal = Goal { patience: limit, ..Goal::new(Mode::Settle) };
+    driver.ended = true;
     let settled = |driver: &Driver| {
         let tidy = driver.state.rollout.as_ref().is_none_or(|r| r.tidy || r.held.is_some());
         (tidy && !driver.state.resizing) || driver.state.rollout.as_ref().is_some_and(|r| r.held.is_some())
@@ -32,6 +33,7 @@ pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
         }
         match driver.turn().await {
             Ok(Turned::Again) => {}
+            Ok(Turned::Leave) => break,
             Ok(Turned::Wait) => {
                 let wait = driver.pause_length(&goal, started).min(Duration::from_secs(1));
                 tokio::select! {

@@ -313,3 +313,32 @@ fn pods_that_cannot_be_asked_are_not_asked_without_rest() {
     assert!(asked > 0 && u64::from(asked) < lasted, "{asked} times in {lasted} s");
     bench.sound();
 }
+
+/// Found by seed 10550: a driver at its end began again what another retried, gave weight to pods that it had taken
+/// itself a moment ago, and left the rollout to nobody.
+#[test]
+fn who_ends_leaves_a_retry_to_who_asks_for_it() {
+    let bench = Bench::new(true, 3, "{strategy: canary, abortDelay: 1s, steps: [{weight: 34}, {pause: 2m}]}");
+    bench.deploy("v1", Options::default()).unwrap();
+    let (ci, you) = (Machine::new(&bench.world, "ci"), Machine::new(&bench.world, "you"));
+    let (at_ci, at_you) = (Place::new(&bench.world), Place::new(&bench.world));
+    let (release, v2, options) = (bench.release(), template("v2"), Options::default());
+    let driven = async {
+        let result = rolled(&ci, &at_ci, "ci", &release, &v2, &options).await;
+        error::kind(&result.expect_err("aborted")).code() == 5
+    };
+    let retried = async {
+        you.sleep(Duration::from_secs(20)).await;
+        operate::ask(&you, &at_you, "orders", "you", Verb::Abort).await.unwrap();
+        while lock(&bench.world).desired(Slot::Green) > 0 {
+            you.sleep(Duration::from_millis(50)).await;
+        }
+        let done = operate::ask(&you, &at_you, "orders", "you", Verb::Retry).await.unwrap();
+        matches!(done, operate::Obeyed::Driven(outcome) if outcome.ended == Ended::Healthy)
+    };
+    let results = run(&bench.world, vec![Box::pin(driven) as Task<'_, bool>, Box::pin(retried)]);
+    assert_eq!(results, [Some(true), Some(true)], "{}", lock(&bench.world).log.join("\n"));
+    let state = bench.state();
+    assert_eq!((state.live.unwrap().revision, state.deploys.len(), state.intents.len()), (2, 2, 0));
+    bench.sound();
+}
