@@ -272,6 +272,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
             [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
             [CompletionResult]::new('--push', '--push', [CompletionResultType]::ParameterName, 'Push the image and verify its digest at the registry')
+            [CompletionResult]::new('--pin', '--pin', [CompletionResultType]::ParameterName, 'First write the digests that the base images have now into the Dockerfile')
             [CompletionResult]::new('--no-cache', '--no-cache', [CompletionResultType]::ParameterName, 'Build every step anew')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
@@ -293,7 +294,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--rollback-timeout', '--rollback-timeout', [CompletionResultType]::ParameterName, 'How long a rollback may take')
             [CompletionResult]::new('--lock-wait', '--lock-wait', [CompletionResultType]::ParameterName, 'Wait this long for another deploy to finish')
             [CompletionResult]::new('--envs', '--envs', [CompletionResultType]::ParameterName, 'Deploy to these environments in place of one; with --train together')
-            [CompletionResult]::new('--driver-image', '--driver-image', [CompletionResultType]::ParameterName, 'Image of msctl for that Job, in place of this version''s published one')
+            [CompletionResult]::new('--driver-image', '--driver-image', [CompletionResultType]::ParameterName, 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config')
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
@@ -701,7 +702,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;rollout;attach' {
-            [CompletionResult]::new('--driver-image', '--driver-image', [CompletionResultType]::ParameterName, 'Image of msctl for that Job, in place of this version''s published one')
+            [CompletionResult]::new('--driver-image', '--driver-image', [CompletionResultType]::ParameterName, 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config')
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')

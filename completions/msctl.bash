@@ -567,7 +567,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__build)
-            opts="-e -n -C -o -v -q -y -h -V --push --tag --platform --build-arg --cache-from --no-cache --target --secret --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h -V --push --pin --tag --platform --build-arg --cache-from --no-cache --target --secret --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

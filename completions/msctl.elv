@@ -256,6 +256,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
             cand --push 'Push the image and verify its digest at the registry'
+            cand --pin 'First write the digests that the base images have now into the Dockerfile'
             cand --no-cache 'Build every step anew'
             cand -v 'Say more; twice and thrice for more still'
             cand --verbose 'Say more; twice and thrice for more still'
@@ -276,7 +277,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --rollback-timeout 'How long a rollback may take'
             cand --lock-wait 'Wait this long for another deploy to finish'
             cand --envs 'Deploy to these environments in place of one; with --train together'
-            cand --driver-image 'Image of msctl for that Job, in place of this version''s published one'
+            cand --driver-image 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config'
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand -n 'Kubernetes namespace'
@@ -669,7 +670,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --version 'Print version'
         }
         &'msctl;rollout;attach'= {
-            cand --driver-image 'Image of msctl for that Job, in place of this version''s published one'
+            cand --driver-image 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config'
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand -n 'Kubernetes namespace'

@@ -199,6 +199,7 @@ always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l push -d 'Push the image and verify its digest at the registry'
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l pin -d 'First write the digests that the base images have now into the Dockerfile'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l no-cache -d 'Build every step anew'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s q -l quiet -d 'Say nothing but the answer and errors'
@@ -213,7 +214,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l timeout -d 'Give 
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rollback-timeout -d 'How long a rollback may take' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wait this long for another deploy to finish' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l envs -d 'Deploy to these environments in place of one; with --train together' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of this version\'s published one' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l context -d 'Kubeconfig context' -r
@@ -501,7 +502,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l driver-image -d 'Image of msctl for that Job, in place of this version\'s published one' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l context -d 'Kubeconfig context' -r

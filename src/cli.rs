@@ -165,6 +165,9 @@ pub struct Build {
     /// Push the image and verify its digest at the registry
     #[arg(long)]
     pub push: bool,
+    /// First write the digests that the base images have now into the Dockerfile
+    #[arg(long)]
+    pub pin: bool,
     /// Tag in place of the one computed from git (may repeat)
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
@@ -264,7 +267,7 @@ pub struct Handoff {
     /// Leave the driving to a Job in the cluster, and return
     #[arg(long)]
     pub detach: bool,
-    /// Image of msctl for that Job, in place of this version's published one
+    /// Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config
     #[arg(long, value_name = "REF")]
     pub driver_image: Option<String>,
 }

@@ -42,6 +42,7 @@ pub fn run(ctx: &Ctx, args: &cli::Build) -> anyhow::Result<u8> {
     };
     let options = BuildOptions {
         push: args.push,
+        pin: args.pin,
         tags: args.tag.clone(),
         platforms: args.platform.clone(),
         build_args: args.build_arg.clone(),

@@ -1,9 +1,10 @@
 //! From a service's folder to an image a cluster can pull: walk and hash, build, push, verify the digest.
 //!
-//! `dockerignore`, `reference` and `tag` are pure; only this room imports bollard. The way: [`context`] hashes what the
+//! `bases`, `dockerignore`, `reference` and `tag` are pure; only this room imports bollard. The way: [`context`] hashes what the
 //! image is made of, [`input`] turns that into the tag `in-<16 hex>`; where the registry (or without a push the engine)
 //! has it, nothing is built. [`operation`] holds the order of things.
 
+mod bases;
 mod builder;
 pub mod commits;
 mod context;
@@ -15,6 +16,7 @@ mod git;
 pub(crate) mod http;
 mod input;
 mod operation;
+mod pin;
 mod plan;
 mod progress;
 mod push;
@@ -26,6 +28,7 @@ mod tag;
 
 use serde::Serialize;
 
+pub use bases::Base;
 pub use operation::{build, find, resolve};
 
 /// What `msctl build`'s flags ask for.
@@ -33,6 +36,8 @@ pub use operation::{build, find, resolve};
 pub struct BuildOptions {
     /// Push, and verify the digest at the registry.
     pub push: bool,
+    /// First write the digests of the base images into the Dockerfile.
+    pub pin: bool,
     /// Tags in place of the computed one.
     pub tags: Vec<String>,
     /// Such as linux/arm64; the engine's own when empty.
@@ -72,6 +77,8 @@ pub struct Built {
     /// Of the build context.
     pub files: u64,
     pub bytes: u64,
+    /// The images that the Dockerfile builds on.
+    pub bases: Vec<Base>,
     pub warnings: Vec<String>,
 }
 

@@ -1,11 +1,12 @@
 //! What a build starts from: the folder read and hashed, git asked, flags and msctl.yaml joined. No engine, no registry.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::bases;
 use super::context::{self, Context};
 use super::dockerignore::Ignore;
 use super::input::Input;
@@ -13,7 +14,7 @@ use super::reference::Reference;
 use super::session::SecretValues;
 use super::stats::Stats;
 use super::tag::{self, Facts};
-use super::{BuildOptions, Built, git};
+use super::{BuildOptions, Built, git, pin};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::service::{BuiltImage, Image, Service};
@@ -51,6 +52,7 @@ impl Plan {
             seconds: 0.0,
             files: self.context.files,
             bytes: self.context.bytes,
+            bases: bases::bases(&String::from_utf8_lossy(&self.dockerfile_text), &self.arguments),
             warnings: self.warnings.clone(),
         }
     }
@@ -88,6 +90,10 @@ pub async fn plan(
         Failure::usage("no-context", format!("the build context {} cannot be opened", root.display()))
             .source(e)
     })?;
+    let arguments = arguments(ctx, &image, options)?;
+    if options.pin {
+        pin::pin(ctx, &dockerfile_path(folder, &root, &image.dockerfile)?, &arguments).await?;
+    }
     let (dockerfile, dockerfile_text) = dockerfile(folder, &root, &image.dockerfile)?;
     let (ignore, ignore_text) = ignore(&root, &dockerfile)?;
     let stats_folder = ctx.settings.state_folder()?.join("build");
@@ -114,7 +120,6 @@ pub async fn plan(
         warnings.push(format!("git cannot be asked, so the tag comes from the files: {error:#}"));
         None
     });
-    let arguments = arguments(ctx, &image, options)?;
     let target = options.target.clone().or(image.target);
     let input = Input {
         context: &context.hash,
@@ -165,15 +170,19 @@ fn description(ctx: &Ctx, service: &Service) -> anyhow::Result<BuiltImage> {
     }
 }
 
+fn dockerfile_path(folder: &Path, root: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let found = [folder.join(name), root.join(name)].into_iter().find(|p| p.is_file());
+    found.ok_or_else(|| {
+        let message = format!("there is no {name} in {}", folder.display());
+        Failure::usage("no-dockerfile", message)
+            .hint("write one, or name it with image.dockerfile in msctl.yaml")
+            .into()
+    })
+}
+
 /// The Dockerfile's path relative to the context (or its bare name when it lies outside), and its bytes.
 fn dockerfile(folder: &Path, root: &Path, name: &str) -> anyhow::Result<(String, Vec<u8>)> {
-    let found = [folder.join(name), root.join(name)].into_iter().find(|p| p.is_file());
-    let Some(path) = found else {
-        let message = format!("there is no {name} in {}", folder.display());
-        return Err(Failure::usage("no-dockerfile", message)
-            .hint("write one, or name it with image.dockerfile in msctl.yaml")
-            .into());
-    };
+    let path = dockerfile_path(folder, root, name)?;
     let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     let path = path.canonicalize()?;
     let relative = match path.strip_prefix(root) {

@@ -144,6 +144,18 @@ fn a_registry_that_is_not_there_is_found_out_before_the_build() {
 }
 
 #[test]
+fn a_base_whose_registry_is_not_there_is_not_pinned_and_the_file_stays() {
+    let project = Project::built();
+    let file = project.dir.join("Dockerfile");
+    let text = "ARG BASE=localhost:1/base:1\nFROM ${BASE}\n";
+    std::fs::write(&file, text).unwrap();
+    let error = project.error(&["--pin"], &[("DOCKER_HOST", "unix:///nonexistent.sock")]);
+    assert_eq!((&error["reason"], &error["code"]), (&"base-image".into(), &1.into()), "{error:#}");
+    assert!(error["message"].as_str().unwrap().contains("localhost:1/base:1"), "{error:#}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), text);
+}
+
+#[test]
 fn a_broken_docker_configuration_is_named_and_not_quoted() {
     let project = Project::built();
     std::fs::create_dir(project.home.dir.path().join(".docker")).unwrap();

@@ -61,6 +61,7 @@ const PURE: &[&str] = &[
     "rollout/verbs.rs",
     "rollout/verdict.rs",
     "deploy/diagnose.rs",
+    "image/bases.rs",
     "image/dockerignore.rs",
     "image/tag.rs",
     "scaffold/answers.rs",

@@ -561,3 +561,66 @@ fn progress_is_plain_lines_and_events() {
     assert!(of("build-step") >= 2 && of("build-log") >= 2 && of("result") == 1, "{}", run.stdout);
     assert_eq!(events.last().unwrap()["result"]["schema"], "msctl.dev/build/v1");
 }
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn an_edit_of_the_dockerfile_that_keeps_its_length_is_built() {
+    let project = Project::new("same-length", OPEN, &[]);
+    for version in ["1", "2"] {
+        project.write("Dockerfile", &format!("FROM {BUSYBOX}\nENV RELEASE={version}\n"));
+        let image = project.image(&["--push"]);
+        let id = image["imageId"].as_str().unwrap();
+        let out = project.ns.lab.command("docker").args(["image", "inspect", id]).output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(text.contains(&format!("RELEASE={version}")), "{text}");
+    }
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn bases_are_pinned_in_the_dockerfile_and_renewed() {
+    let project = Project::new("pins", OPEN, &[]);
+    let base = format!("{OPEN}/{}/base", project.ns.name);
+    let docker = |args: &[&str], input: &str| {
+        let mut command = project.ns.lab.command("docker");
+        let command = command.env("DOCKER_BUILDKIT", "1").args(args).stdin(std::process::Stdio::piped());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    let publish = |version: &str| {
+        docker(
+            &["build", "-q", "-t", &format!("{base}:1"), "-"],
+            &format!("FROM {BUSYBOX}\nENV BASE={version}\n"),
+        );
+        docker(&["push", "-q", &format!("{base}:1")], "");
+        digest(&base, "1").unwrap()
+    };
+    let file = |pin: &str| {
+        format!("# as a template has it\nARG BASE={base}:1{pin}\nFROM ${{BASE}}\nCOPY msctl.yaml /\n")
+    };
+    let first = publish("one");
+    project.write("Dockerfile", &file(""));
+    let loose = project.image(&["--push"]);
+    assert_eq!(loose["bases"], serde_json::json!([{"image": format!("{base}:1"), "digest": null}]));
+    let pinned = project.image(&["--push", "--pin"]);
+    let read = || std::fs::read_to_string(project.dir.join("Dockerfile")).unwrap();
+    assert_eq!(read(), file(&format!("@{first}")));
+    assert_eq!(pinned["bases"][0]["digest"], first.as_str());
+    assert_eq!(project.image(&["--push", "--pin"])["unchanged"], true);
+
+    // The tag moves: only who asks gets the new one.
+    let second = publish("two");
+    assert_ne!(first, second);
+    assert_eq!(project.image(&["--push"])["unchanged"], true);
+    let renewed = project.image(&["--push", "--pin"]);
+    assert_eq!(read(), file(&format!("@{second}")));
+    let id = renewed["imageId"].as_str().unwrap();
+    let out = project.ns.lab.command("docker").args(["image", "inspect", id]).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("BASE=two"), "{text}");
+
+    let elsewhere = project.msctl(&["--pin", "--build-arg", &format!("BASE={BUSYBOX}")]).run().ok();
+    assert!(elsewhere.stderr.contains("is not pinned"), "{}", elsewhere.stderr);
+    assert_eq!(read(), file(&format!("@{second}")));
+}
