@@ -83,7 +83,7 @@ pub struct UserConfig {
     pub registry: Option<String>,
     /// Environment used when neither `-e` nor msctl.yaml names one.
     pub default_environment: Option<String>,
-    /// Image of msctl for drivers in the cluster, in place of this version's published one.
+    /// Image of msctl that drives in the cluster (`deploy --detach`), where msctl.yaml names none.
     pub driver_image: Option<String>,
     /// `auto`, `always` or `never`.
     pub color: Option<String>,

@@ -272,8 +272,8 @@ async fn deploy(
     secrets: secrets::Values,
     options: &Options,
 ) -> anyhow::Result<Outcome> {
-    let platform = ctx.platform(&job.service, &job.target).await?;
     let options = &detached(ctx, request, job, options).await?;
+    let platform = ctx.platform(&job.service, &job.target).await?;
     if let Some(wanted) = &options.detach {
         platform.may_stand_in(wanted).await?;
     }

@@ -8,9 +8,6 @@ use crate::platform::StandIn;
 use crate::service::{PlatformKind, Service};
 use crate::settings::Target;
 
-/// Of this very version, as the release publishes it.
-const PUBLISHED: &str = concat!("ghcr.io/msctl/msctl:v", env!("CARGO_PKG_VERSION"));
-
 /// None without `--detach`. The image must be there: its registry is asked before anything is written.
 pub async fn wanted(
     ctx: &Ctx,
@@ -27,25 +24,30 @@ pub async fn wanted(
             .hint("name an environment that has a cluster: -e ENV")
             .into());
     }
-    let image = pinned(ctx, flags.driver_image.as_deref()).await?;
+    let named =
+        [flags.driver_image.as_ref(), service.driver_image.as_ref(), ctx.settings.user.driver_image.as_ref()];
+    let image = pinned(ctx, named.into_iter().flatten().next()).await?;
     Ok(Some(StandIn { image, arguments, ports: ports(service) }))
 }
 
-/// As `wanted`, for a look at its objects: rights do not depend on the image.
+/// As `wanted`, for a look at its account and rights: they do not depend on the image.
 pub fn shown(service: &Service) -> StandIn {
-    StandIn { image: PUBLISHED.into(), arguments: Vec::new(), ports: ports(service) }
+    StandIn { image: String::new(), arguments: Vec::new(), ports: ports(service) }
 }
 
-async fn pinned(ctx: &Ctx, flag: Option<&str>) -> anyhow::Result<String> {
-    let configured = ctx.settings.user.driver_image.as_deref();
-    let reference = flag.or(configured).unwrap_or(PUBLISHED);
+async fn pinned(ctx: &Ctx, reference: Option<&String>) -> anyhow::Result<String> {
+    const NAME: &str = "name one that the cluster can pull: --driver-image REF, or `driverImage: REF` in msctl.yaml or the user config";
+    const BUILD: &str =
+        "the Dockerfile of msctl builds it: `docker build -t REF .` in its repository, then push it";
+    let Some(reference) = reference else {
+        let message = "--detach: the driver in the cluster needs an image of msctl, and none is named";
+        return Err(Failure::usage("driver-image", message).hint(NAME).hint(BUILD).into());
+    };
     image::resolve(ctx, reference).await.map_err(|error| {
         Failure::failed("driver-image", format!("the image of the driver, {reference}, cannot be had"))
-            .object(reference)
-            .hint(
-                "name one that the cluster can pull: --driver-image REF, or `driverImage` in the user config",
-            )
-            .hint("the Dockerfile of msctl builds it: `docker build -t REF .` in its repository")
+            .object(reference.as_str())
+            .hint(NAME)
+            .hint(BUILD)
             .source(error)
             .into()
     })

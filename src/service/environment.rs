@@ -97,6 +97,7 @@ const OVERRIDABLE: &[&str] = &[
     "traffic",
     "pod",
     "rollout",
+    "driverImage",
 ];
 
 impl Service {

@@ -78,6 +78,9 @@ pub struct Service {
     /// How a new version takes over.
     #[serde(default)]
     pub rollout: Rollout,
+    /// Image of msctl that drives in the cluster (`deploy --detach`), one that its nodes can pull.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver_image: Option<String>,
     /// Places to deploy to; each may override any key above.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environments: BTreeMap<String, Environment>,

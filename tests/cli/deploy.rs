@@ -51,6 +51,41 @@ fn a_cluster_that_is_not_there_is_1_and_2_for_diff() {
 }
 
 #[test]
+fn a_driver_in_the_cluster_needs_an_image_that_somebody_named() {
+    let home = home(SERVICE);
+    with_context(&home);
+    let error = |args: &[&str]| {
+        let ran = home.run(&[&["deploy", "-e", "gone", "--detach", "-o", "json"], args].concat());
+        let error = ran.json()["error"].clone();
+        assert_eq!(error["reason"], "driver-image", "{ran:#?}");
+        (
+            ran.code,
+            error["message"].as_str().unwrap().to_owned(),
+            error["hints"][0].as_str().unwrap().to_owned(),
+        )
+    };
+    let (code, message, hint) = error(&[]);
+    assert_eq!(code, 2, "{message}");
+    assert!(
+        message.contains("none is named") && hint.contains("`driverImage: REF` in msctl.yaml"),
+        "{message}\n{hint}"
+    );
+    // The strongest that is given: user config, then msctl.yaml, then the flag.
+    let config = home.dir.path().join(".config/msctl");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.yaml"), "driverImage: localhost:1/user:1\n").unwrap();
+    let said = |args: &[&str], image: &str| {
+        let (code, message, _) = error(args);
+        assert!(code == 1 && message.contains(image), "{message}");
+    };
+    said(&[], "localhost:1/user:1");
+    std::fs::write(home.dir.path().join("msctl.yaml"), format!("{SERVICE}driverImage: localhost:1/file:1\n"))
+        .unwrap();
+    said(&[], "localhost:1/file:1");
+    said(&["--driver-image", "localhost:1/flag:1"], "localhost:1/flag:1");
+}
+
+#[test]
 fn a_protected_environment_wants_its_name() {
     let home = home(&format!(
         "{SERVICE}environments:\n  prod: {{context: gone, protected: true}}\n  lab: {{context: gone}}\n"

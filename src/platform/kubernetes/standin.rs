@@ -222,7 +222,7 @@ fn stuck(job: &str, reason: &str, why: &str) -> anyhow::Error {
             .object(format!("Job/{job}"));
     match reason {
         "image-pull" => {
-            failure.hint("name an image of msctl that the cluster can pull: --driver-image REF, or `driverImage` in the user config")
+            failure.hint("name an image of msctl that the cluster can pull: --driver-image REF, or `driverImage` in msctl.yaml or the user config")
         }
         _ => failure.hint("without --detach this machine drives; `--plan --detach` prints what is made"),
     }
