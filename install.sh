@@ -2,7 +2,7 @@
 # Installs msctl with its completions and man pages.
 #
 #   ./install.sh                          from this checkout: builds with cargo
-#   ./install.sh --archive FILE           from a release archive beside its FILE.sha256
+#   ./install.sh --archive FILE           from a release archive beside its FILE.sha256; FILE may be an https address
 #   options: --prefix DIR (default /usr/local when writable, else ~/.local), --uninstall, --help
 #
 # Everything is in functions and the last line calls main: a download cut short does nothing.
@@ -29,7 +29,17 @@ verify() {
   [ "$wanted" = "$found" ] || die "$1: checksum is $found, should be $wanted: the download is damaged or altered"
 }
 
+fetch() { # URL FOLDER: the archive and its checksum, as FOLDER/archive
+  command -v curl >/dev/null || die "$1: fetching needs curl"
+  for part in '' .sha256; do
+    curl -fsSL -o "$2/archive$part" "$1$part" || die "$1$part: cannot be fetched"
+  done
+}
+
 from_archive() { # FILE FOLDER: unpacks into FOLDER
+  case $1 in
+  http://* | https://*) mkdir "$2/fetched" && fetch "$1" "$2/fetched" && set -- "$2/fetched/archive" "$2" ;;
+  esac
   verify "$1"
   tar -xf "$1" -C "$2" || die "$1: cannot be unpacked"
   if [ ! -x "$2/msctl" ]; then
@@ -41,7 +51,8 @@ from_archive() { # FILE FOLDER: unpacks into FOLDER
 
 from_checkout() { # FOLDER
   here=$(cd "$(dirname "$0")" && pwd)
-  [ -f "$here/Cargo.toml" ] || die "neither --archive nor a checkout beside this script"
+  # Piped into a shell there is no script, and the folder is anybody's.
+  grep -qs '^name = "msctl"' "$here/Cargo.toml" || die "neither --archive nor a checkout of msctl beside this script"
   command -v cargo >/dev/null || die "building needs cargo (Rust 1.95 or newer); or give --archive FILE"
   say "building msctl (a few minutes the first time)"
   (cd "$here" && cargo build --release --locked) >&2 || die "the build failed"

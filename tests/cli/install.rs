@@ -1,5 +1,6 @@
 //! install.sh: from an archive with a checksum, refused when the download is cut or altered.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -63,6 +64,53 @@ fn a_cut_or_unchecked_archive_installs_nothing() {
     std::fs::remove_file(dir.path().join("msctl.tar.gz.sha256")).unwrap();
     let output = sh(dir.path(), &["--archive", "msctl.tar.gz", "--prefix", "there"]);
     assert!(!output.status.success() && !dir.path().join("there").exists(), "{output:?}");
+}
+
+/// What CI does: the script from a pipe, in the folder of a service that has a Cargo.toml of its own.
+#[test]
+fn piped_into_a_shell_it_fetches_and_never_builds_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    archive(dir.path());
+    let service = dir.path().join("service");
+    std::fs::create_dir(&service).unwrap();
+    std::fs::write(service.join("Cargo.toml"), "[package]\nname = \"orders\"\n").unwrap();
+    let piped = |args: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-s", "--"]).args(args).current_dir(&service);
+        command.stdin(std::fs::File::open(script()).unwrap()).output().unwrap()
+    };
+    let output = piped(&["--prefix", "there"]);
+    assert!(!output.status.success() && !service.join("there").exists(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("neither --archive nor"), "{output:?}");
+
+    let release = serve(dir.path().to_owned());
+    let output = piped(&["--archive", &format!("{release}/msctl.tar.gz"), "--prefix", "there"]);
+    assert!(output.status.success() && service.join("there/bin/msctl").is_file(), "{output:?}");
+    let output = piped(&["--archive", &format!("{release}/gone.tar.gz"), "--prefix", "elsewhere"]);
+    assert!(!output.status.success() && !service.join("elsewhere").exists(), "{output:?}");
+}
+
+/// Answers requests for the files of `folder`, until the tests end.
+fn serve(folder: PathBuf) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            let name = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/');
+            let (status, body) = match std::fs::read(folder.join(name)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            // A client that does not want the rest has gone.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    address
 }
 
 /// Cut after any line the script itself must do nothing: it only acts in its last line.

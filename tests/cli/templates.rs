@@ -95,3 +95,51 @@ fn ship_says_how_it_is_used() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: "), "{output:?}");
     });
 }
+
+/// The road with tools that only note how they were called; what the tools make of it was tried by hand.
+#[test]
+fn every_stage_is_of_the_digest_that_was_built() {
+    every(|home, _| {
+        let dir = home.dir.path().join(NAME);
+        let tools = home.dir.path().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        let note = "#!/bin/sh\nprintf '%s' \"${0##*/}\" >>$CALLS\nfor a in \"$@\"; do printf '|%s' \"$a\" >>$CALLS; done\necho >>$CALLS\n";
+        for (tool, more) in [
+            ("msctl", "echo '{\"images\": [{\"pinned\": \"r/no@sha256:1\"}]}'\n"),
+            ("syft", "echo '{}' >\"${4#*=}\"\n"),
+            ("grype", ""),
+            ("cosign", ""),
+        ] {
+            let file = tools.join(tool);
+            std::fs::write(&file, format!("{note}{more}")).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let calls = home.dir.path().join("calls");
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+        for stage in ["build", "sbom", "scan", "sign", "deploy"] {
+            let mut command = std::process::Command::new(dir.join("ci/ship.sh"));
+            command.arg(stage).env("PATH", &path).env("CALLS", &calls);
+            command.env("COSIGN_KEY", "a key").env("COSIGN_ARGS", "--tlog-upload=false --verbose");
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{stage}: {output:?}");
+        }
+        let signing = "--yes|--key|a key|--tlog-upload=false|--verbose";
+        let expected = [
+            "msctl|build|--push|-o|json".to_owned(),
+            "syft|scan|registry:r/no@sha256:1|-o|cyclonedx-json=build/sbom.json".into(),
+            "grype|sbom:build/sbom.json|--fail-on|high|--only-fixed".into(),
+            format!("cosign|sign|{signing}|r/no@sha256:1"),
+            format!("cosign|attest|{signing}|--type|cyclonedx|--predicate|build/sbom.json|r/no@sha256:1"),
+            "msctl|deploy|-e|production|--image|r/no@sha256:1|--yes=production|--no-input".into(),
+        ];
+        let called = std::fs::read_to_string(&calls).unwrap();
+        assert_eq!(called.lines().collect::<Vec<_>>(), expected);
+        let status =
+            std::process::Command::new("git").args(["status", "--porcelain"]).current_dir(&dir).output();
+        let said = String::from_utf8(status.unwrap().stdout).unwrap();
+        assert!(
+            !said.contains("build"),
+            "what a stage leaves does not make the next one's tree dirty: {said}"
+        );
+    });
+}

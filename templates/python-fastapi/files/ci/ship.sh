@@ -3,7 +3,8 @@
 #   build   image built and pushed; its digest is kept in build/image.ref for the stages after it
 #   sbom    what is inside, as CycloneDX, in build/sbom.json
 #   scan    fails on a known vulnerability of severity high or above that has a fix
-#   sign    the digest, and the SBOM as an attestation, with cosign (keyless, or COSIGN_KEY)
+#   sign    the digest, and the SBOM as an attestation, with cosign (keyless, or COSIGN_KEY; COSIGN_ARGS are added, such as
+#           --tlog-upload=false, which keeps the name of a private image out of the public log)
 #   deploy  msctl deploy of exactly that digest to $DEPLOY_ENV (production)
 # Needs msctl and jq, and per stage: Docker (build), syft (sbom), grype (scan), cosign (sign), KUBECONFIG (deploy).
 set -eu
@@ -20,8 +21,10 @@ build)
 sbom) syft scan "registry:$(ref)" -o cyclonedx-json=build/sbom.json ;;
 scan) grype sbom:build/sbom.json --fail-on high --only-fixed ;;
 sign)
-  cosign sign --yes ${COSIGN_KEY:+--key "$COSIGN_KEY"} "$(ref)"
-  cosign attest --yes ${COSIGN_KEY:+--key "$COSIGN_KEY"} --type cyclonedx --predicate build/sbom.json "$(ref)"
+  # shellcheck disable=SC2086 # COSIGN_ARGS are words
+  set -- --yes ${COSIGN_KEY:+--key "$COSIGN_KEY"} ${COSIGN_ARGS:-}
+  cosign sign "$@" "$(ref)"
+  cosign attest "$@" --type cyclonedx --predicate build/sbom.json "$(ref)"
   ;;
 deploy) msctl deploy -e "${DEPLOY_ENV:-production}" --image "$(ref)" --yes="${DEPLOY_ENV:-production}" --no-input ;;
 *)
