@@ -46,7 +46,8 @@ impl View for Deployed {
         "msctl.dev/deploy/v1"
     }
     fn human(&self, paint: &Paint) -> String {
-        let mut text: String = self.services.iter().map(|outcome| line(outcome, paint)).collect();
+        let several = self.services.iter().any(|o| o.place != self.services[0].place);
+        let mut text: String = self.services.iter().map(|outcome| line(outcome, several, paint)).collect();
         if !self.skipped.is_empty() {
             text += &format!("{}: {}\n", paint.yellow("not deployed"), self.skipped.join(", "));
         }
@@ -54,8 +55,9 @@ impl View for Deployed {
     }
 }
 
-fn line(outcome: &Outcome, paint: &Paint) -> String {
-    let name = paint.bold(&outcome.service);
+fn line(outcome: &Outcome, several: bool, paint: &Paint) -> String {
+    let place = if several { format!(" ({})", outcome.place) } else { String::new() };
+    let name = format!("{}{place}", paint.bold(&outcome.service));
     let revision = outcome.revision;
     let took = paint.dim(format!("({:.1} s)", outcome.seconds));
     match outcome.ended {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Deployed, Job, Request, secrets};
 use crate::context::Ctx;
+use crate::error::Failure;
 use crate::platform::{Platform, Release, Template};
 use crate::rollout::train::{self, Car};
 use crate::rollout::{self, Options};
@@ -37,6 +38,7 @@ pub async fn run(
             super::prepared(ctx, request, job, platform.as_ref(), secrets, &guarded).await?;
         ready.push(Ready { label, platform, release, template, options });
     }
+    apart(&ready)?;
     // All could be begun, before one is.
     for car in &ready {
         car.platform.preflight(&car.release).await?;
@@ -59,6 +61,28 @@ pub async fn run(
         .collect();
     let arrival = rollout::conduct(ctx, &train::name(&versions), &cars).await?;
     Ok(Deployed { services: arrival.outcomes, skipped: arrival.left })
+}
+
+/// Two environments at one place would hand one service to two drivers.
+fn apart(ready: &[Ready]) -> anyhow::Result<()> {
+    for (at, car) in ready.iter().enumerate() {
+        let same = |other: &&Ready| {
+            other.release.service.service == car.release.service.service
+                && other.platform.place() == car.platform.place()
+        };
+        if let Some(other) = ready[..at].iter().find(same) {
+            let message = format!(
+                "{} and {} are the same service at the same place: {}",
+                other.label,
+                car.label,
+                car.platform.place()
+            );
+            return Err(Failure::usage("same-place", message)
+                .hint("--envs takes environments that differ in context or namespace")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// Of the same environment.

@@ -43,6 +43,8 @@ pub enum Ended {
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     pub service: String,
+    /// As a person calls it: the cluster's context and namespace, or this machine.
+    pub place: String,
     pub ended: Ended,
     pub revision: u32,
     pub image: String,
@@ -68,6 +70,7 @@ impl Outcome {
         let revision = if end == End::Idle { live } else { rollout }.unwrap_or(0);
         Outcome {
             service: driver.service.to_owned(),
+            place: driver.platform.place(),
             ended: match end {
                 End::Healthy | End::Failed | End::Idle => Ended::Healthy,
                 End::Reached => Ended::Reached,
@@ -286,6 +289,7 @@ pub(super) async fn rolled(
     {
         return Ok(Outcome {
             service: name.to_owned(),
+            place: platform.place(),
             ended: Ended::Unchanged,
             revision: state.live.map_or(0, |l| l.revision),
             image: template.image.clone(),

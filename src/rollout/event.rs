@@ -292,7 +292,7 @@ impl ui::Event for Event {
                 format!("{car} is at the barrier, as all are; they go on")
             }
             Event::AtBarrier { car, waiting } => {
-                format!("{car} is at the barrier; {waiting} are still to come")
+                format!("{car} is at the barrier; still to come: {waiting}")
             }
             Event::TakesBack { car } => format!("{} {car} goes back", paint.yellow("train refused:")),
             Event::Calling { image } => format!("starting a driver in the cluster: {image}"),

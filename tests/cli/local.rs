@@ -19,7 +19,7 @@ use msctl::settings::{Env, Settings};
 use crate::run::{Home, Ran};
 
 /// Answers `VERSION PID`; dies of SIGTERM at once, as programs that do not care do.
-const APP: &str = r#"
+pub const APP: &str = r#"
 import http.server, json, os, sys, time
 print("started", os.environ["VERSION"], flush=True)
 if os.environ.get("CRASH"):
@@ -36,6 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(1)
         if self.path == "/env":
             text = json.dumps(dict(os.environ))
+        if self.path == "/smoke" and os.environ.get("NO_SMOKE"):
+            code, text = 500, "no smoke"
         if self.path == "/health/ready" and os.environ.get("NEVER_READY"):
             code, text = 503, "waiting for the moon"
         self.send_response(code)
@@ -159,7 +161,7 @@ impl Drop for Place {
 }
 
 /// The interpreter itself: a version manager's shim takes a second to find it.
-fn real_python() -> String {
+pub fn real_python() -> String {
     static PATH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let find = || {
         let output =
@@ -239,7 +241,7 @@ fn get(port: u16, path: &str) -> std::io::Result<(u16, String, String)> {
 }
 
 /// The version that answered.
-fn version(port: u16) -> String {
+pub fn version(port: u16) -> String {
     let (status, _, body) = get(port, "/").unwrap();
     assert_eq!(status, 200, "{body}");
     body.split(' ').next().unwrap().to_owned()

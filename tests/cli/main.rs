@@ -19,4 +19,5 @@ mod strategies;
 mod structure;
 mod template;
 mod templates;
+mod train;
 mod usage;

@@ -107,6 +107,70 @@ fn a_train_whose_conductor_was_killed_waits_and_goes_on() {
     assert_eq!(again.json()["services"][2]["ended"], "unchanged", "{}", again.stdout);
 }
 
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_train_of_two_environments_takes_over_and_goes_back_in_both() {
+    let (ns, other) = (Lab::get().namespace("train-lab", true), Lab::get().namespace("train-other", true));
+    let root = ns.home.path().to_owned();
+    for (name, needs) in [("users", ""), ("orders", "users")] {
+        let rollout =
+            "{strategy: canary, scaleDownDelay: 1s, abortDelay: 1s, steps: [{weight: 50}, {weight: 100}]}";
+        let dir = ns.service(name, &format!("replicas: 2\ndependsOn: [{needs}]\nrollout: {rollout}"));
+        let file = dir.join("msctl.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let place = format!("environments:\n  other: {{context: lab, namespace: {}}}\n", other.name);
+        std::fs::write(&file, text.replace("environments:\n", &place)).unwrap();
+    }
+    std::fs::write(root.join("msctl.yaml"), "workspace: [users, orders]\n").unwrap();
+    let deploy = |more: &[&str]| {
+        let run = ns.msctl(&[&["deploy", "--yes", "--envs", "lab,other"], more].concat()).dir(&root);
+        run.env("MSCTL_ENV", "").run()
+    };
+    let live = || {
+        let of = |ns: &Namespace, name: &str| {
+            ns.field(&format!("service/{name}"), "{.spec.selector.msctl\\.dev/slot}")
+        };
+        [of(&ns, "users"), of(&ns, "orders"), of(&other, "users"), of(&other, "orders")]
+    };
+    let first = deploy(&[]).ok();
+    for place in [&ns.name, &other.name] {
+        assert!(first.stdout.contains(&format!("namespace {place})")), "where is told: {}", first.stdout);
+    }
+    assert_eq!(live(), ["blue"; 4]);
+    ["users", "orders"].iter().for_each(|name| change(&root, name, V1, V2));
+    let loads: Vec<_> = [&ns, &other].map(|ns| Load::new(&ns.url("users")).rate(20).start()).into();
+    let run = deploy(&["--train", "-o", "ndjson"]).ok();
+    let events =
+        |text: &str| -> Vec<Value> { text.lines().map(|l| serde_json::from_str(l).unwrap()).collect() };
+    let told = events(&run.stdout);
+    let last = told.iter().rposition(|e| e["type"] == "at-barrier").unwrap();
+    let began = told.iter().position(|e| e["type"] == "healthy").unwrap();
+    assert!(last < began, "all are at the barrier before one is healthy: {}", run.stdout);
+    assert_eq!(live(), ["green"; 4]);
+    let services = told.last().unwrap()["result"]["services"].clone();
+    let places: Vec<&str> = services.as_array().unwrap().iter().filter_map(|s| s["place"].as_str()).collect();
+    assert!(places[0].contains(&ns.name) && places[3].contains(&other.name), "{places:?}");
+
+    // What is refused in one environment goes back in both.
+    ["users", "orders"].iter().for_each(|name| change(&root, name, V2, V1));
+    change(
+        &root,
+        "orders",
+        &format!("namespace: {}}}", other.name),
+        &format!("namespace: {}, config: {{FAIL: crash}}}}", other.name),
+    );
+    let run = deploy(&["--train", "-o", "ndjson"]).exits(5);
+    let back = events(&run.stdout);
+    let mut back: Vec<&str> =
+        back.iter().filter(|e| e["type"] == "takes-back").filter_map(|e| e["car"].as_str()).collect();
+    back.dedup();
+    assert_eq!(back, ["users (other)", "orders (lab)", "users (lab)"], "in reverse order: {}", run.stdout);
+    assert_eq!(live(), ["green"; 4]);
+    loads.into_iter().for_each(|load| {
+        load.stop().none_failed();
+    });
+}
+
 /// The most memory the process has had so far, in MiB.
 fn peak(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
