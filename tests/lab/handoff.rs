@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::{Lab, Msctl, Namespace, V1, V2, until};
 
 /// By tag; msctl resolves it.
-fn image() -> &'static str {
+pub fn image() -> &'static str {
     static IMAGE: LazyLock<String> = LazyLock::new(|| {
         let lab = Lab::get();
         let folder = tempfile::tempdir().unwrap();

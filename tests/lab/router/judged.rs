@@ -64,6 +64,50 @@ fn a_canary_behind_traefik_is_judged_by_a_query() {
     assert!(load.stop().versions["v2"] > 0);
 }
 
+/// As above, and nobody is at a terminal: the driver in the cluster writes the route and asks the pods.
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_detached_canary_behind_traefik_is_judged_by_its_pods() {
+    const PODS: &str = "{name: errors, builtin: error-rate, max: 5%, minSamples: 50}";
+    let shop = Shop::new("router-detached");
+    shop.live();
+    let load = Load::new(&shop.url).host(&shop.host).rate(60).seconds(200).start();
+    let status =
+        |folder: &PathBuf| shop.ns.msctl(&["rollout", "status", "-o", "json"]).dir(folder).run().json();
+    let detached = |rate: &str, phase: &str| {
+        let folder = shop.configure(V2, rate, PODS);
+        let args = ["deploy", "--yes", "--detach", "--driver-image", crate::handoff::image(), "-o", "json"];
+        let run = shop.ns.msctl(&args).dir(&folder).run().exits(0);
+        assert_eq!(run.json()["services"][0]["ended"], "detached", "{}", run.stdout);
+        let end = until(120, phase, || {
+            let now = status(&folder);
+            (now["phase"] != "progressing").then_some(now)
+        });
+        assert_eq!(end["phase"], phase, "{end:#}\n{}", driver_log(&shop.ns, &folder));
+        end
+    };
+    let refused = detached("0.3", "aborted");
+    assert_eq!(refused["reason"], "analysis-failed", "{refused:#}");
+    assert_eq!(refused["slots"]["live"]["revision"], 1, "{refused:#}");
+    let healthy = detached("0", "healthy");
+    let errors = &healthy["analysis"][0];
+    assert_eq!(
+        (&errors["metric"], &errors["phase"]),
+        (&"errors".into(), &"successful".into()),
+        "{healthy:#}"
+    );
+    assert_eq!(healthy["slots"]["live"]["revision"], 3, "{healthy:#}");
+    let answers = load.stop();
+    assert!(
+        answers.versions["v2"] > 0 && answers.statuses.keys().all(|s| [200, 500].contains(s)),
+        "{answers:?}"
+    );
+}
+
+fn driver_log(ns: &Namespace, folder: &PathBuf) -> String {
+    ns.msctl(&["logs", "--driver"]).dir(folder).run().stdout
+}
+
 #[test]
 #[ignore = "needs the lab: tests/run"]
 fn what_prometheus_cannot_answer_is_told_before_the_first_write() {
