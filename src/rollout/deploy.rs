@@ -30,7 +30,7 @@ pub enum Ended {
     Healthy,
     /// Waits for a person; exit code 6.
     Paused,
-    /// What `--until` named came first.
+    /// What `--until` named came first, or no more is due now.
     Reached,
     /// Taken back because a person said so.
     Aborted,
@@ -72,7 +72,8 @@ impl Outcome {
             service: driver.service.to_owned(),
             place: driver.platform.place(),
             ended: match end {
-                End::Healthy | End::Failed | End::Idle => Ended::Healthy,
+                End::Healthy | End::Failed => Ended::Healthy,
+                End::Idle => Ended::Unchanged,
                 End::Reached => Ended::Reached,
                 End::Paused => Ended::Paused,
                 End::Aborted => Ended::Aborted,

@@ -3,6 +3,7 @@
 
 mod endure;
 mod finish;
+mod once;
 mod refusal;
 mod tenure;
 
@@ -30,7 +31,7 @@ pub enum Mode {
     TakeBack,
     /// Until the asked-for number of pods is there.
     Settle,
-    /// What is due now.
+    /// What is due now, two measurements of a candidate among it.
     Once,
 }
 
@@ -85,6 +86,10 @@ pub struct Driver<'a> {
     told: BTreeSet<(String, String)>,
     recent: VecDeque<(jiff::Timestamp, String)>,
     wake_at: Option<jiff::Timestamp>,
+    /// When something was last asked of the platform, or the driver began.
+    moved: Duration,
+    /// Since when measurements are asked for.
+    asking: Option<Duration>,
     gatherer: Gatherer<'a>,
     measured: Vec<Measured>,
     /// Writes the deploy's story, beside the loop.
@@ -132,6 +137,8 @@ impl<'a> Driver<'a> {
             told: BTreeSet::new(),
             recent: VecDeque::new(),
             wake_at: None,
+            moved: host.elapsed(),
+            asking: None,
             gatherer: Gatherer::new(host, platform),
             measured: Vec::new(),
             keeper: Keeper::new(platform),
@@ -306,6 +313,9 @@ impl<'a> Driver<'a> {
         self.ended = self.state.rollout.as_ref().is_some_and(|r| r.stage.ended());
         self.measured.clear();
         self.keeper.recorder.measured(decision.measurements);
+        if !decision.asks.is_empty() {
+            self.asking.get_or_insert(self.host.elapsed());
+        }
         self.gather(decision.asks);
         self.wake_at = decision.wake_at;
         // What the world did led to what was decided, and is told before it.
@@ -318,6 +328,7 @@ impl<'a> Driver<'a> {
         self.asked = decision.effects.clone();
         for effect in &decision.effects {
             self.wrote = true;
+            self.moved = self.host.elapsed();
             self.platform.execute(effect, self.state.epoch).await?;
             if let Effect::Prune { keep } = effect {
                 self.state.memo.pruned = Some(keep.clone());
@@ -425,10 +436,30 @@ impl<'a> Driver<'a> {
                 let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.settled(s.desired));
                 (quiet && whole && !self.state.resizing).then_some(End::Idle)
             }
-            Mode::Once => match rollout.map(|r| r.stage) {
-                Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch) => end,
-                _ => end.or_else(|| quiet.then_some(End::Idle)),
-            },
+            Mode::Once => once::once(&self.due(end)),
+        }
+    }
+
+    /// What is due now or soon; `end` is the one that any run would have.
+    fn due(&self, end: Option<End>) -> once::Due {
+        let now = self.host.elapsed();
+        let rollout = self.state.rollout.as_ref();
+        let stage = rollout.map(|r| r.stage);
+        let reason = self.status().reason;
+        let barred = reason == super::AWAITS_TRAIN && !self.host.conducted();
+        let next = self.wake_at.map(|at| at.duration_since(self.seen.time));
+        let next = next.map(|wait| Duration::try_from(wait).unwrap_or_default());
+        let (awaited, interval) = self.gatherer.awaits();
+        once::Due {
+            end: end.filter(|e| *e != End::Paused),
+            person: rollout.is_some_and(|r| r.held.is_some()) || reason == "awaits-promotion" || barred,
+            bound: matches!(stage, Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch)),
+            quiet: self.asked.is_empty(),
+            coming: self.seen.slots.values().any(|s| !s.complete(s.desired)),
+            next: if awaited { Some(Duration::ZERO) } else { next },
+            idle: now.saturating_sub(self.moved),
+            lag: Duration::from_millis(rollout.map_or(0, |r| r.plan.lag)),
+            asking: self.asking.map(|since| (now.saturating_sub(since), interval)),
         }
     }
 

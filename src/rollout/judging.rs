@@ -23,6 +23,9 @@ impl Turn<'_> {
         }
         let mut trial = rollout.trial.clone();
         let measured = std::mem::take(&mut self.state.memo.measured);
+        if !std::mem::replace(&mut self.state.memo.anew, true) {
+            trial.resume(judging, self.now);
+        }
         if formed {
             self.cut(judging, &mut trial, shape);
             self.inline(rollout, &mut trial);
@@ -365,6 +368,23 @@ impl Trial {
     fn weight(&self) -> u8 {
         let share = self.share.as_deref().and_then(|s| s.split('/').next());
         share.and_then(|w| w.parse().ok()).unwrap_or(0)
+    }
+
+    /// A driver that comes knows no window's beginning: they begin anew, and the time that nobody looked is no time of an
+    /// `analyze` step's.
+    fn resume(&mut self, judging: &Judging, now: Timestamp) {
+        let looked = self.inline.iter().filter(|t| t.running());
+        let looked = looked.filter_map(|t| Some(t.looked(judging.metric(&t.metric)?, now))).max();
+        if let (Some(until), Some(looked)) = (&mut self.until, looked) {
+            *until += now.duration_since(looked);
+        }
+        for track in self.inline.iter_mut().chain(&mut self.background).filter(|t| t.running()) {
+            if let Some(metric) = judging.metric(&track.metric).filter(|m| m.measure.scraped()) {
+                track.resume(metric, now);
+            }
+        }
+        let until = self.until;
+        self.inline.iter_mut().for_each(|track| cap(track, until));
     }
 
     /// A person goes on although nothing was said: those metrics begin anew. True when an `analyze` step's were among.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::state::{Deploy, DeployResult, Stage, State};
+use super::super::state::{Deploy, DeployResult, Memo, Stage, State};
 use super::super::{
     Facts, Intent, Observation, Options, Placed, RouteObservation, Routing, Selection, Slot, SlotObservation,
     Spec, Verb, obey, plan, start, step,
@@ -21,6 +21,8 @@ struct World {
     events: Vec<Event>,
     kept: Vec<Measurement>,
     wake_at: Option<Timestamp>,
+    /// When the present driver came.
+    began: Timestamp,
 }
 
 fn rate(errors: u64, samples: u64) -> Result<Sighting, String> {
@@ -84,6 +86,7 @@ impl World {
             events: Vec::new(),
             kept: Vec::new(),
             wake_at: None,
+            began: now,
         };
         world.slot(Slot::Blue, 1, 4);
         world.slot(Slot::Green, 0, 0);
@@ -133,6 +136,7 @@ impl World {
             let now = self.seen.time;
             let decision = step("orders", &self.state, &self.seen, now);
             self.state = State::parse(&decision.state.body()).unwrap();
+            self.state.memo = decision.state.memo;
             self.wake_at = decision.wake_at;
             self.events.extend(decision.events);
             self.kept.extend(decision.measurements);
@@ -140,7 +144,11 @@ impl World {
                 self.execute(effect);
             }
             let measured = decision.asks.iter().filter(|a| a.ripe).filter_map(|ask| {
-                let seen = (self.answer)(ask, now)?;
+                let seen = match ask.window < self.began {
+                    // Nobody knows what was counted before.
+                    true => rate(0, 0),
+                    false => (self.answer)(ask, now)?,
+                };
                 let (metric, inline) = (ask.metric.name.clone(), ask.inline);
                 Some(Measured { metric, inline, window: ask.window, due: ask.due, at: now, seen })
             });
@@ -173,6 +181,13 @@ impl World {
             }
             Effect::Rebound { .. } | Effect::Prune { .. } => {}
         }
+    }
+
+    /// The driver leaves; another comes so many seconds later.
+    fn leave(&mut self, seconds: i64) {
+        self.seen.time += SignedDuration::from_secs(seconds);
+        self.began = self.seen.time;
+        self.state.memo = Memo::default();
     }
 
     fn rollout(&self) -> &Rollout {
@@ -320,6 +335,32 @@ fn a_restart_under_traffic_is_a_failure_of_its_own() {
     world.run(2);
     assert_eq!((world.rollout().stage, world.reason()), (Stage::Aborted, "analysis-failed"));
     assert!(world.rollout().cause.as_ref().unwrap().message.contains("restart"));
+}
+
+/// As a schedule of CI does it: two intervals every five minutes.
+#[test]
+fn drivers_that_come_and_go_judge_as_one_that_stays() {
+    let visits = |steps: &str, answer: Answer| {
+        let mut world = World::new(&canary(steps, "interval: 10s,", ERRORS), answer);
+        for visit in 1..30 {
+            world.run(21);
+            if world.rollout().stage.ended() || world.rollout().held.is_some() {
+                return (visit, world);
+            }
+            world.leave(280);
+        }
+        panic!("no end: {:?}", world.rollout());
+    };
+    let steps = "{weight: 10}, {analyze: 2m}, {weight: 50}, {weight: 100}";
+    let (visit, good) = visits(steps, traffic(20.0, 0));
+    assert_eq!((good.rollout().stage, good.weight()), (Stage::Healthy, 100), "{:?}", good.events);
+    assert!((6..=8).contains(&visit), "two minutes of judging took {visit} visits of 20 s");
+    let (_, bad) = visits(steps, traffic(20.0, 10));
+    assert_eq!((bad.rollout().stage, bad.reason()), (Stage::Aborted, "analysis-failed"));
+    // A measurement waits for enough requests for twelve intervals, of those that somebody was there.
+    let (visit, quiet) = visits("{weight: 10}, {weight: 100}", traffic(0.1, 0));
+    assert_eq!((quiet.held(), quiet.weight()), ("inconclusive", 10));
+    assert!((6..=8).contains(&visit), "patience ended at visit {visit}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::analysis::MetricStatus;
-use super::deploy::{self, History, Outcome};
+use super::deploy::{self, Ended, History, Outcome};
 use super::driver::{Driver, Goal, Mode};
 use super::host::{Host, Process, person};
 use super::lock::{self, Patience};
@@ -254,7 +254,22 @@ pub(super) async fn resume(
     let begun = Driver::begin(host, platform, service, Patience::For(Duration::ZERO)).await;
     let driver = tell::classified(begun, &place)?;
     let mode = if once { Mode::Once } else { Mode::Drive(Until::Healthy) };
-    deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await
+    let outcome = deploy::drive(driver, &Goal::new(mode), Vec::new(), started).await?;
+    match outcome.status.as_ref().filter(|_| outcome.ended == Ended::Healthy) {
+        Some(status) if status.phase == Phase::Degraded => Err(degraded(status)),
+        Some(status) if status.phase == Phase::Progressing && once => {
+            Ok(Outcome { ended: Ended::Reached, ..outcome })
+        }
+        _ => Ok(outcome),
+    }
+}
+
+/// What a finished rollout left serves nobody: that is not healthy, whoever asks.
+fn degraded(status: &Status) -> anyhow::Error {
+    let service = &status.service;
+    Failure::failed("degraded", format!("{service} is degraded: {}", status.message))
+        .hint("`msctl status` and `msctl logs` say more; `msctl rollout undo` goes back")
+        .into()
 }
 
 /// Returns to the last revision that was live, or to `to`; during a rollout that is, first, an abort.

@@ -269,6 +269,8 @@ pub struct Memo {
     pub check: super::verify::Check,
     /// What the driver measured since the last decision.
     pub measured: Vec<Measured>,
+    /// The windows of the measurements are this driver's own.
+    pub anew: bool,
     /// Everything but these revisions was dropped by this driver.
     pub pruned: Option<Vec<u32>>,
 }

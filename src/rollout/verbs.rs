@@ -117,7 +117,12 @@ fn unhold(rollout: &mut Rollout, memo: &mut Memo, now: Timestamp) -> bool {
     let Some(hold) = rollout.held.take() else { return false };
     rollout.clock = now;
     rollout.reassert = hold.reason == "contested";
-    *memo = Memo { settled: memo.settled.take(), check: std::mem::take(&mut memo.check), ..Memo::default() };
+    *memo = Memo {
+        settled: memo.settled.take(),
+        check: std::mem::take(&mut memo.check),
+        anew: memo.anew,
+        ..Memo::default()
+    };
     true
 }
 

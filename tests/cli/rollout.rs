@@ -193,6 +193,60 @@ fn a_refused_canary_is_told_judged_again_and_reported() {
     drop(load);
 }
 
+/// What a CI schedule does: nobody else drives after the candidate's pods are there.
+#[test]
+fn attach_once_again_and_again_brings_a_judged_canary_to_its_end() {
+    let rollout = "steps: [{weight: 50}, {analyze: 9s}, {weight: 100}], analysis: {interval: 500ms, warmUp: 0s, \
+                   metrics: [{name: errors, builtin: error-rate, max: 1%, minSamples: 20}]}";
+    let shop = Shop::new();
+    shop.exits(0, &["deploy"]);
+    let load = shop.load();
+    for (config, code, ended) in
+        [("VERSION: two, ERRORS: 0.4", 5, "aborted"), ("VERSION: three", 0, "healthy")]
+    {
+        shop.configure(config, rollout);
+        let left = shop.json(0, &["deploy", "--until", "available"]);
+        assert_eq!(left["services"][0]["ended"], "reached", "{left:#}");
+        let mut visits = 0;
+        let last = loop {
+            visits += 1;
+            let began = Instant::now();
+            let ran = shop.run(&["rollout", "attach", "--once", "-o", "json"]);
+            let status = shop.run(&["rollout", "status", "-o", "json"]).json();
+            if status["phase"] != "progressing" {
+                assert_eq!((ran.code, &status["phase"]), (code, &ended.into()), "{ran:#?}");
+                break ran.json();
+            }
+            assert_eq!((ran.code, &ran.json()["ended"]), (0, &"reached".into()), "not the end: {ran:#?}");
+            assert!(began.elapsed() < Duration::from_secs(20) && visits < 10, "{status:#}");
+        };
+        match code {
+            0 => assert!(last["ended"] == "healthy" && visits > 1, "after {visits} visits: {last:#}"),
+            _ => assert_eq!(last["error"]["reason"], "analysis-failed", "{last:#}"),
+        }
+    }
+    drop(load);
+}
+
+#[test]
+fn attach_once_says_what_is_left_as_it_is() {
+    let shop = Shop::new();
+    shop.exits(0, &["deploy"]);
+    assert_eq!(shop.json(0, &["rollout", "attach", "--once"])["ended"], "healthy");
+    shop.configure("VERSION: two", "steps: [{weight: 50}, {pause: 1h}, {weight: 100}]");
+    shop.json(0, &["deploy", "--until", "step=2"]);
+    let left = shop.json(0, &["rollout", "attach", "--once"]);
+    assert_eq!((&left["ended"], &left["status"]["reason"]), (&"reached".into(), &"timed-pause".into()));
+    shop.exits(0, &["rollout", "pause"]);
+    assert_eq!(shop.json(6, &["rollout", "attach", "--once"])["ended"], "paused");
+    // Also where somebody could be waited for.
+    let (mut session, _) = on_terminal(&shop, 24, 100, "dumb", "rollout attach --once");
+    session.exp_eof().unwrap();
+    let ended = session.process().wait().unwrap();
+    assert!(matches!(ended, rexpect::process::WaitStatus::Exited(_, 6)), "{ended:?}");
+    shop.exits(0, &["rollout", "abort"]);
+}
+
 #[test]
 fn history_marks_the_one_deploy_that_serves() {
     let shop = Shop::new();

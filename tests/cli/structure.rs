@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "service/",
     "manifest/",
     "rollout/slot.rs",
+    "rollout/driver/once.rs",
     "rollout/effect.rs",
     "rollout/observe.rs",
     "rollout/spec.rs",

@@ -196,6 +196,14 @@ impl<'a> Gatherer<'a> {
         }
     }
 
+    /// Whether an answer is awaited, and the longest of the intervals that what is asked for takes.
+    pub fn awaits(&self) -> (bool, Duration) {
+        let ripe = self.asks.iter().any(|a| a.ripe);
+        let scraped = self.asks.iter().filter(|a| a.metric.measure.scraped());
+        let longest = scraped.filter_map(|a| a.metric.interval).max().unwrap_or(0);
+        (ripe, Duration::from_millis(longest))
+    }
+
     pub fn take(&mut self) -> Vec<Measured> {
         std::mem::take(&mut self.done)
     }

@@ -52,6 +52,9 @@ pub struct Track {
     pub window: Timestamp,
     /// Measured then, or again then.
     pub due: Timestamp,
+    /// The measurement has grown since then, where earlier drivers looked already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Sighting>,
     /// Running sums of a sequential test.
@@ -91,6 +94,7 @@ impl Track {
             tally: Tally::default(),
             window: now,
             due: now,
+            since: None,
             last: None,
             sequential: metric.sequential.map(|test| Sequential::new(test, now)),
         };
@@ -102,6 +106,7 @@ impl Track {
     /// Begins a measurement at `from`.
     pub fn open(&mut self, metric: &Metric, from: Timestamp) {
         self.window = from;
+        self.since = None;
         if let Some(test) = &mut self.sequential {
             test.renew(from);
         }
@@ -119,8 +124,32 @@ impl Track {
 
     /// Whether its window has grown for as long as it may.
     pub fn spent(&self, metric: &Metric, at: Timestamp) -> bool {
-        let since = self.sequential.as_ref().map_or(self.window, |test| test.since);
-        at.duration_since(since).as_millis() >= i128::from(metric.patience())
+        at.duration_since(self.began()).as_millis() >= i128::from(metric.patience())
+    }
+
+    fn began(&self) -> Timestamp {
+        self.sequential.as_ref().map_or(self.since.unwrap_or(self.window), |test| test.since)
+    }
+
+    /// When it was last looked at; before `now`.
+    pub fn looked(&self, metric: &Metric, now: Timestamp) -> Timestamp {
+        let interval = SignedDuration::from_millis(metric.interval.unwrap_or(0) as i64);
+        (self.due - interval).max(self.window).min(now)
+    }
+
+    /// Goes on under another driver, which has not seen the window's beginning. What was waited before counts, not what
+    /// passed since.
+    pub fn resume(&mut self, metric: &Metric, now: Timestamp) {
+        if self.window >= now {
+            return;
+        }
+        let since = now - self.looked(metric, now).duration_since(self.began());
+        match &mut self.sequential {
+            Some(test) => test.since = since,
+            None => self.since = Some(since),
+        }
+        self.window = now;
+        self.due = now + SignedDuration::from_millis(metric.interval.unwrap_or(0) as i64);
     }
 
     /// The track after a measurement; the verdict if it counted. `last`: nothing more can come.
@@ -168,6 +197,7 @@ impl Track {
                     }
                 }
                 self.window = measured.at;
+                self.since = None;
                 self.due = measured.at + interval;
                 Some(verdict)
             }
