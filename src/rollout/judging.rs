@@ -184,7 +184,7 @@ impl Turn<'_> {
         self.measurements.push(measurement);
     }
 
-    /// A container that ends takes its counters with it: that alone is a failed measurement.
+    /// A container that ends, or a pod that vanishes, takes its counters with it: that alone is a failed measurement.
     fn count_restarts(&mut self, judging: &Judging, trial: &mut Trial) {
         let fresh = self.seen.experiment.as_ref().map_or(0, |e| e.candidate.restarts);
         let (now, seen) = (self.now, self.slot(self.idle()).restarts + fresh);
@@ -192,7 +192,9 @@ impl Turn<'_> {
         // A pod that went took its restarts along.
         let base = base.min(seen);
         trial.restarts = Some(base);
-        let value = f64::from(seen - base);
+        self.count_lost(trial);
+        let (lost, how) = trial.lost.clone().unzip();
+        let value = f64::from(seen - base + lost.unwrap_or(0));
         let mut kept = Vec::new();
         for track in trial.inline.iter_mut().chain(&mut trial.background).filter(|t| t.running()) {
             let Some(metric) = judging.metric(&track.metric).filter(|m| m.measure == Measure::Restarts)
@@ -204,7 +206,9 @@ impl Turn<'_> {
                 self.wake(track.due);
                 continue;
             }
-            let note = (value > 0.0).then(|| "containers of the candidate restarted".to_owned());
+            let restarted = (seen > base).then_some("containers of the candidate restarted");
+            let said: Vec<&str> = restarted.into_iter().chain(how.as_deref()).collect();
+            let note = (!said.is_empty()).then(|| said.join("; "));
             let candidate = Reading { value: Some(value), samples: 0 };
             let one = Measured {
                 metric: metric.name.clone(),
@@ -219,6 +223,17 @@ impl Turn<'_> {
             self.wake(track.due);
         }
         kept.into_iter().for_each(|(one, verdict)| self.keep(trial, &one, true, verdict));
+    }
+
+    /// Takes in the candidate's pods that vanished since this driver last looked.
+    fn count_lost(&mut self, trial: &mut Trial) {
+        let mut lost = self.slot(self.idle()).lost;
+        lost.extend(self.seen.experiment.iter().flat_map(|e| e.candidate.lost.clone()));
+        let known = self.state.memo.lost.replace(lost.len()).unwrap_or(lost.len());
+        if let (Some(last), more @ 1..) = (lost.last(), lost.len().saturating_sub(known)) {
+            let before = trial.lost.take().map_or(0, |(n, _)| n);
+            trial.lost = Some((before + more as u32, last.clone()));
+        }
     }
 
     fn ask(&mut self, judging: &Judging, trial: &Trial, cursor: usize) {

@@ -94,7 +94,7 @@ impl World {
     }
 
     fn slot(&mut self, slot: Slot, revision: u32, n: u32) {
-        let restarts = self.seen.slots.get(&slot).map_or(0, |s| s.restarts);
+        let known = self.seen.slots.get(&slot).cloned().unwrap_or_default();
         let seen = SlotObservation {
             revision,
             desired: n,
@@ -105,7 +105,8 @@ impl World {
             available: n,
             updated_available: n,
             led_to: n,
-            restarts,
+            restarts: known.restarts,
+            lost: known.lost,
             ..SlotObservation::default()
         };
         self.seen.slots.insert(slot, seen);
@@ -173,7 +174,7 @@ impl World {
             Effect::Route(routing) => self.seen.route.as_mut().unwrap().routing = routing.clone(),
             Effect::Select(selection) => self.seen.selection = Some(*selection),
             Effect::Experiment { revisions, .. } => {
-                let fresh = |revision| Fresh { revision, available: true, restarts: 0 };
+                let fresh = |revision| Fresh { revision, available: true, restarts: 0, lost: Vec::new() };
                 self.seen.experiment = revisions.map(|(live, candidate)| Experiment {
                     baseline: fresh(live),
                     candidate: fresh(candidate),
@@ -361,6 +362,46 @@ fn drivers_that_come_and_go_judge_as_one_that_stays() {
     let (visit, quiet) = visits("{weight: 10}, {weight: 100}", traffic(0.1, 0));
     assert_eq!((quiet.held(), quiet.weight()), ("inconclusive", 10));
     assert!((6..=8).contains(&visit), "patience ended at visit {visit}");
+}
+
+#[test]
+fn a_pod_that_vanishes_under_traffic_is_a_failure_of_its_own() {
+    let lose = |world: &mut World| {
+        let green = world.seen.slots.get_mut(&Slot::Green).unwrap();
+        green.lost.push(format!("pod green-{} was deleted", green.lost.len()));
+    };
+    let mut world =
+        World::new(&canary("{weight: 10}, {pause: 60s}, {weight: 100}", "", ERRORS), traffic(5.0, 0));
+    world.run(5);
+    lose(&mut world);
+    world.run(2);
+    assert_eq!((world.rollout().stage, world.reason()), (Stage::Aborted, "analysis-failed"));
+    let cause = &world.rollout().cause.as_ref().unwrap().message;
+    assert!(cause.contains("restarts: 1 is above 0: pod green-0 was deleted"), "{cause}");
+    let metrics = &world.rollout().plan.judging.metrics;
+    let told = world.rollout().trial.status(metrics).into_iter().find(|m| m.metric == "restarts").unwrap();
+    assert_eq!((told.phase, told.value), (TallyPhase::Failed, Some(1.0.into())));
+    assert!(told.message.unwrap().contains("pod green-0"));
+
+    // Each counts once, whoever drives; what was lost before the traffic was nobody's loss.
+    let lenient = format!("{ERRORS}, {{name: lost, builtin: restarts, max: 2}}");
+    let mut world =
+        World::new(&canary("{weight: 10}, {pause: {}}, {weight: 100}", "", &lenient), traffic(5.0, 0));
+    lose(&mut world);
+    world.run(5);
+    lose(&mut world);
+    world.run(2);
+    world.leave(300);
+    world.run(2);
+    lose(&mut world);
+    world.run(2);
+    assert_eq!(
+        (world.rollout().trial.lost.clone().map(|l| l.0), world.rollout().stage),
+        (Some(2), Stage::Steps)
+    );
+    lose(&mut world);
+    world.run(2);
+    assert_eq!(world.rollout().stage, Stage::Aborted);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Fresh {
     pub revision: u32,
     pub available: bool,
     pub restarts: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
 }
 
 /// One slot. Counts are of pods of the slot's present template unless they say otherwise.
@@ -80,6 +82,9 @@ pub struct SlotObservation {
     pub problems: Vec<Problem>,
     /// Restarts of containers of the present template.
     pub restarts: u32,
+    /// Pods that vanished although nobody is known to have asked for it, in words, since the platform was first looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// The slot's autoscaler, where it has one.
     #[serde(default)]
     pub scaler: Option<Scaler>,

@@ -271,6 +271,8 @@ pub struct Memo {
     pub measured: Vec<Measured>,
     /// The windows of the measurements are this driver's own.
     pub anew: bool,
+    /// Of the candidate's vanished pods, how many were taken in.
+    pub lost: Option<usize>,
     /// Everything but these revisions was dropped by this driver.
     pub pruned: Option<Vec<u32>>,
 }

@@ -121,6 +121,7 @@ fn unhold(rollout: &mut Rollout, memo: &mut Memo, now: Timestamp) -> bool {
         settled: memo.settled.take(),
         check: std::mem::take(&mut memo.check),
         anew: memo.anew,
+        lost: memo.lost,
         ..Memo::default()
     };
     true

@@ -183,3 +183,57 @@ fn an_experiment_compares_fresh_pods_of_both_versions_and_removes_them() {
     assert!(answers.versions["v1"] > 0 && answers.versions["v2"] > 0, "{answers:?}");
     assert!(answers.statuses.keys().all(|s| [200, 500].contains(s)), "{answers:?}");
 }
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_candidate_pod_that_is_deleted_is_a_failure_and_one_that_is_evicted_is_not() {
+    let ns = Lab::get().namespace("analysis-vanish", true);
+    let configure = |image: &str| {
+        ns.service(
+            "orders",
+            &format!(
+                "image: {image}\nreplicas: 2\nrollout:\n  strategy: canary\n  surge: 1\n  abortDelay: 1s\n  \
+                 steps: [{{weight: 50}}, {{pause: 2m}}, {{weight: 100}}]\n  analysis:\n    interval: 2s\n    \
+                 warmUp: 0s\n    noData: pass\n    metrics: [{{name: errors, builtin: error-rate, max: 50%}}]\n"
+            ),
+        )
+    };
+    ns.msctl(&["deploy"]).dir(configure(V1)).run().exits(0);
+    let folder = configure(V2);
+    let running = ns.msctl(&["deploy", "-o", "json"]).dir(&folder).spawn();
+    let status = || ns.msctl(&["rollout", "status", "-o", "json"]).dir(&folder).run().json();
+    until(60, "the pause", || (status()["reason"] == "timed-pause").then_some(()));
+    let pod = || {
+        let names = "{.items[?(@.metadata.labels.msctl\\.dev/slot=='green')].metadata.name}";
+        ns.get(&["pods", "--field-selector=status.phase=Running", "-o", &format!("jsonpath={names}")])
+            .unwrap()
+    };
+    let first = pod();
+    let eviction = format!(
+        r#"{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{first}", "namespace": "{}"}}}}"#,
+        ns.name
+    );
+    let file = ns.home.path().join("eviction.json");
+    std::fs::write(&file, eviction).unwrap();
+    let path = format!("/api/v1/namespaces/{}/pods/{first}/eviction", ns.name);
+    assert!(ns.kubectl(&["create", "--raw", &path, "-f", file.to_str().unwrap()]).status.success());
+    let second = until(60, "another pod in its place", || {
+        let ready = ns.field("deploy/orders-green", "{.status.availableReplicas}") == "1";
+        Some(pod()).filter(|p| ready && !p.is_empty() && !p.contains(&first))
+    });
+    // Longer than a lowered number may be late, and than the driver sleeps.
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(status()["reason"], "timed-pause", "an eviction was asked for");
+
+    assert!(ns.kubectl(&["delete", "pod", &second, "--wait=false"]).status.success());
+    let refused = running.wait().exits(5).json();
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&second) && message.contains("was deleted"), "{message}");
+    let status = status();
+    let metrics = status["analysis"].as_array().unwrap();
+    let restarts = metrics.iter().find(|m| m["metric"] == "restarts").unwrap();
+    assert!(restarts["message"].as_str().unwrap().contains(&second), "{restarts}");
+    let report = ns.msctl(&["rollout", "report", "--out", "report.html"]).dir(&folder).run();
+    report.exits(0);
+    assert!(std::fs::read_to_string(folder.join("report.html")).unwrap().contains(&second));
+}

@@ -126,6 +126,11 @@ pub fn pods(all: &[Arc<Pod>], candidate: bool) -> Vec<Arc<Pod>> {
     all.iter().filter(|p| p.labels().get(ROLE).is_some_and(|r| r == role)).cloned().collect()
 }
 
+/// The Deployment of the candidate's side.
+pub fn candidate(deployments: &[Arc<Deployment>]) -> Option<&Deployment> {
+    deployments.iter().find(|d| d.labels().get(ROLE).is_some_and(|r| r == CANDIDATE)).map(AsRef::as_ref)
+}
+
 /// What the caches hold of an experiment; None: nothing of one.
 pub fn observed(deployments: &[Arc<Deployment>], pods: &[Arc<Pod>]) -> Option<Experiment> {
     let of = |role: &str| deployments.iter().find(|d| d.labels().get(ROLE).is_some_and(|r| r == role));
@@ -142,6 +147,7 @@ pub fn observed(deployments: &[Arc<Deployment>], pods: &[Arc<Pod>]) -> Option<Ex
             revision,
             available: present.iter().any(|p| ready_since(p).is_some()),
             restarts: present.iter().map(|p| restarts(p)).sum(),
+            lost: Vec::new(),
         }
     };
     Some(Experiment { baseline: side(BASELINE), candidate: side(CANDIDATE) })

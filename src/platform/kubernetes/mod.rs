@@ -25,12 +25,16 @@ mod state;
 mod store;
 mod story;
 mod transport;
+mod vanish;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -58,6 +62,8 @@ pub struct Kubernetes {
     router: OnceCell<Option<Router>>,
     watches: OnceCell<Watches>,
     problems: Problems,
+    /// Of each Deployment's pods, for those that vanish.
+    pods: Mutex<BTreeMap<String, vanish::Memory>>,
     /// By the last `preflight`.
     found: Mutex<Option<release::Found>>,
     templates: Mutex<BTreeMap<u32, Template>>,
@@ -73,6 +79,7 @@ pub async fn open(ctx: &Ctx, service: &Service, target: &Target) -> anyhow::Resu
         router: OnceCell::new(),
         watches: OnceCell::new(),
         problems: Problems::default(),
+        pods: Mutex::default(),
         found: Mutex::new(None),
         templates: Mutex::new(BTreeMap::new()),
         adopted: Mutex::new(None),
@@ -127,6 +134,12 @@ impl Kubernetes {
             Some(adopted) => adopted.deployment,
             None => names::slot(self.name(), slot),
         }
+    }
+
+    /// The Deployment's pods that vanished unasked since this was opened.
+    fn lost(&self, deployment: &Deployment, pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> {
+        let mut known = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(deployment.name_any()).or_default().follow(deployment, pods, now).to_vec()
     }
 
     /// Of the state only this concerns the adapter.
@@ -348,8 +361,15 @@ impl Platform for Kubernetes {
             let scaler = watches.scalers.get(&names::slot(self.name(), slot));
             if let Some(slot) = observation.slots.get_mut(&slot) {
                 slot.problems = problems;
+                slot.lost = self.lost(deployment, &pods, seen.now);
                 slot.scaler = scaler.as_deref().and_then(autoscaler::read);
             }
+        }
+        if let (Some(experiment), Some(deployment)) =
+            (&mut observation.experiment, experiment::candidate(&seen.deployments))
+        {
+            let pods = experiment::pods(&seen.pods, true);
+            experiment.candidate.lost = self.lost(deployment, &pods, seen.now);
         }
         Ok(observation)
     }

@@ -24,6 +24,7 @@ use super::client::Cluster;
 use super::problems::is_sick;
 use super::router::Objects;
 use super::store::Store;
+use super::vanish::DISRUPTION;
 use super::{fence, lease, state};
 use crate::manifest::{Kind, names};
 use crate::platform::{Error, Result};
@@ -347,7 +348,7 @@ fn strip_pod(pod: &mut Pod) {
         // Of a thousand pods nearly all are well; only of the others somebody asks why.
         pod.spec = None;
         if let Some(conditions) = pod.status.as_mut().and_then(|s| s.conditions.as_mut()) {
-            conditions.retain(|c| c.type_ == "Ready");
+            conditions.retain(|c| c.type_ == "Ready" || c.type_ == DISRUPTION);
             conditions.shrink_to_fit();
         }
         for container in pod.status.iter_mut().flat_map(|s| s.container_statuses.iter_mut().flatten()) {

@@ -40,6 +40,9 @@ pub struct Trial {
     /// Restarts that were there before the traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<u32>,
+    /// Pods that vanished unasked since then, and the last of them in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<(u32, String)>,
 }
 
 /// One metric's way through a rollout or an `analyze` step.

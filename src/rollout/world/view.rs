@@ -196,6 +196,7 @@ impl View {
                 .map(|at| world.time() - SignedDuration::from_millis((world.now - at) as i64)),
             problems: problems.take(1).collect(),
             restarts: 0,
+            lost: Vec::new(),
             scaler: deployment.scaler,
         }
     }

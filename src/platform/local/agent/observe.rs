@@ -59,6 +59,8 @@ fn observe_slot(record: &Record, slot: Slot, spec: &SlotSpec, now: Timestamp) ->
         progressed: Some(spec.progressed),
         problems: record.of_slot(slot).filter(|r| present(r)).filter_map(|r| problem(r, now)).collect(),
         restarts: record.of_slot(slot).filter(|r| present(r)).map(|r| r.restarts).sum(),
+        // Whoever ends is started again, and that is counted.
+        lost: Vec::new(),
         scaler: None,
     }
 }
