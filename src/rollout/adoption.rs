@@ -10,7 +10,7 @@ use super::driver::Driver;
 use super::host::{Host, Process, person};
 use super::lock::Patience;
 use super::state::{DeployResult, Revision, Stage};
-use super::{Facts, Options, Placed, Slot, Spec, State, plan, start, tell};
+use super::{Facts, Options, Placed, Scaler, Slot, Spec, State, plan, start, tell};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{Adoption, Platform};
@@ -27,10 +27,20 @@ pub struct Adopted {
     /// The selector that the public Service had, where it was there already; it stays as it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<BTreeMap<String, String>>,
+    /// The autoscaler that acts on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<Bounded>,
     /// The number of the version it ran.
     pub revision: u32,
     /// It still is the slot; from the first version that takes the slot on, it is not.
     pub active: bool,
+}
+
+/// An autoscaler that msctl did not make, and its own bounds, which come back at every end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounded {
+    pub name: String,
+    pub own: Scaler,
 }
 
 /// What was, or would be, adopted.

@@ -27,12 +27,30 @@ impl Scaler {
 impl Turn<'_> {
     /// Keeps the size the service had when its rollout began: a replica canary itself moves the live slot's number.
     pub(super) fn remember_size(&mut self) {
+        self.remember_bounds();
         if !self.state.autoscaled || self.state.live.is_none() {
             return;
         }
         let now = self.slot(self.live()).desired;
         let ended = self.state.rollout.as_ref().is_none_or(|r| r.stage.ended());
         self.rollout(|r| r.size = if ended { None } else { Some(r.size.unwrap_or(now)) });
+    }
+
+    /// What people set on an adopted autoscaler, while no rollout holds it, is what it gets back.
+    fn remember_bounds(&mut self) {
+        let Some(adopted) = self.state.adopted.as_mut().filter(|a| a.active) else { return };
+        let seen = self.seen.slots.get(&adopted.slot).and_then(|s| s.scaler).filter(|s| !s.held);
+        if let (Some(seen), Some(scaler)) = (seen, &mut adopted.scaler) {
+            scaler.own = seen;
+        }
+    }
+
+    /// The slot's autoscaler as it is without a rollout.
+    fn own(&self, slot: Slot) -> Option<Scaler> {
+        match self.state.adopted.as_ref().filter(|a| a.active && a.slot == slot) {
+            Some(adopted) => adopted.scaler.as_ref().map(|s| s.own),
+            None => self.state.scaling,
+        }
     }
 
     /// R: the pods asked for; with an autoscaler, what it had made of them at the start or, where it goes on beside
@@ -61,7 +79,7 @@ impl Turn<'_> {
 
     /// Before `slot` gets `replicas` pods, of which its step needs `least`: its autoscaler agrees.
     pub(super) fn bind(&mut self, slot: Slot, replicas: u32, least: u32) {
-        let (Some(own), Some(motion)) = (self.state.scaling, self.motion()) else { return };
+        let (Some(own), Some(motion)) = (self.own(slot), self.motion()) else { return };
         // An autoscaler whose slot has no pods is off.
         if replicas == 0 {
             return;
@@ -80,7 +98,7 @@ impl Turn<'_> {
 
     /// The slot's autoscaler has its own bounds again; true once it is seen so, or where there is none.
     pub(super) fn unbind(&mut self, slot: Slot) -> bool {
-        match self.state.scaling {
+        match self.own(slot) {
             Some(own) => self.rebound(slot, Scaler::free(own.min, own.max)),
             None => true,
         }

@@ -99,6 +99,51 @@ fn with_a_router_the_live_slot_does_not_shrink() {
 }
 
 #[test]
+fn an_adopted_autoscaler_keeps_bounds_of_its_own() {
+    let bench = bench(true, 11, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
+    first(&bench);
+    let theirs = Scaler::free(3, 5);
+    {
+        let mut state = bench.state();
+        state.adopted = Some(Adopted {
+            slot: Slot::Blue,
+            deployment: "legacy".into(),
+            labels: Default::default(),
+            service: None,
+            scaler: Some(Bounded { name: "theirs".into(), own: theirs }),
+            revision: 1,
+            active: true,
+        });
+        let mut world = lock(&bench.world);
+        world.rewrite(state.body());
+        world.rescale(Slot::Blue, theirs);
+    }
+    let both = |bench: &Bench| {
+        let world = lock(&bench.world);
+        [world.scaler(Slot::Blue).unwrap(), world.scaler(Slot::Green).unwrap()]
+    };
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    let [live, candidate] = both(&bench);
+    assert_eq!(live, Scaler { shrinks: false, held: true, ..theirs });
+    assert_eq!((candidate.max, candidate.held), (OWN.max, true), "{candidate:?}");
+    bench.ask(Verb::Abort).unwrap();
+    bench.later(60);
+    let _ = bench.attach(true);
+    assert_eq!(both(&bench), [theirs, OWN]);
+    // What somebody sets between two rollouts is theirs to get back.
+    let wider = Scaler::free(4, 7);
+    lock(&bench.world).rescale(Slot::Blue, wider);
+    assert_eq!(code(&bench.deploy("v3", Options::default())), 6);
+    assert_eq!(both(&bench)[0], Scaler { shrinks: false, held: true, ..wider });
+    bench.ask(Verb::Promote { full: false }).unwrap();
+    bench.later(60);
+    let _ = bench.attach(true);
+    assert_eq!(both(&bench), [wider, OWN]);
+    assert_eq!(bench.state().live.unwrap().slot, Slot::Green);
+    bench.sound();
+}
+
+#[test]
 fn bounds_come_back_at_every_end_whoever_dies() {
     for seed in 0..60u64 {
         let router = seed % 2 == 0;

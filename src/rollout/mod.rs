@@ -49,7 +49,7 @@ pub mod view;
 #[cfg(test)]
 mod world;
 
-pub use adoption::{Adopted, Taken, adopt};
+pub use adoption::{Adopted, Bounded, Taken, adopt};
 pub use autoscaler::Scaler;
 pub use deploy::{Ended, Forecast, History, Outcome, demand, deploy, forecast};
 pub use effect::{Effect, Selection};

@@ -145,3 +145,49 @@ fn a_quota_too_small_for_the_strategy_and_a_limit_range_are_found_by_the_plan() 
     let run = msctl(&ns, &["deploy", "--plan"]).exits(1);
     assert!(run.stderr.contains("per Container is 8Mi"), "{}", run.stderr);
 }
+
+/// As much of KEDA's kind as msctl reads; nothing acts on it here.
+const SCALED_OBJECT: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: scaledobjects.keda.sh}
+spec:
+  group: keda.sh
+  scope: Namespaced
+  names: {kind: ScaledObject, listKind: ScaledObjectList, plural: scaledobjects, singular: scaledobject}
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_scaled_object_on_a_slot_has_to_be_paused_and_is_never_written() {
+    let ns = Lab::get().namespace("keda", true);
+    // Left there: another run may be using it.
+    ns.apply(SCALED_OBJECT);
+    let established = ["wait", "crd/scaledobjects.keda.sh", "--for=condition=Established", "--timeout=30s"];
+    assert!(ns.kubectl(&established).status.success());
+    ns.service("orders", "replicas: 1");
+    ns.apply(
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: queue}\nspec: {scaleTargetRef: {name: orders-blue}, triggers: []}\n",
+    );
+    let run = msctl(&ns, &["deploy"]).exits(4);
+    assert!(run.stderr.contains("ScaledObject queue"), "{}", run.stderr);
+    assert_eq!(ns.get(&["deploy,svc,lease", "-o", "name"]).as_deref(), Some(""), "nothing was written");
+    // What the hint says helps, to the letter.
+    let hint = run.stderr.split('`').find(|part| part.starts_with("kubectl annotate")).expect(&run.stderr);
+    let annotate: Vec<&str> = hint.split(' ').skip(1).collect();
+    assert!(ns.kubectl(&annotate).status.success(), "{hint}");
+    let version = ns.field("scaledobject/queue", "{.metadata.resourceVersion}");
+    msctl(&ns, &["deploy"]).ok();
+    ns.service("orders", "replicas: 1\nconfig: {N: \"2\"}");
+    msctl(&ns, &["deploy", "--blue-green"]).ok();
+    assert_eq!(ns.field("scaledobject/queue", "{.metadata.resourceVersion}"), version, "msctl wrote it");
+    assert!(
+        ns.kubectl(&["annotate", "scaledobject", "queue", "autoscaling.keda.sh/paused-"]).status.success()
+    );
+    ns.service("orders", "replicas: 1\nconfig: {N: \"3\"}");
+    msctl(&ns, &["deploy"]).exits(4);
+}

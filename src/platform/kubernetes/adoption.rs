@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use super::release::{Site, refuse_tool};
-use super::{fence, state};
+use super::release::{Site, keda, refuse_tool};
+use super::{autoscaler, fence, state};
 use crate::error::{Failure, Kind as Exit};
 use crate::manifest::{self, Kind, names};
 use crate::platform::{Adoption, Error, Result, Template};
-use crate::rollout::{Adopted, Slot};
+use crate::rollout::{Adopted, Bounded, Scaler, Slot};
 use crate::service::Service;
 
 type Labels = BTreeMap<String, String>;
@@ -22,6 +23,8 @@ type Labels = BTreeMap<String, String>;
 struct Around {
     services: Vec<Value>,
     scalers: Vec<Value>,
+    /// KEDA's, where the cluster has it.
+    scaled: Vec<Value>,
     budgets: Vec<Value>,
     policies: Vec<Value>,
 }
@@ -46,7 +49,7 @@ pub async fn inspect(
     };
     refuse_tool(Kind::Deployment, &object)?;
     let around = around(cluster).await?;
-    let epoch = fence::highest(cluster, &service.service, routes).await?;
+    let epoch = fence::highest(cluster, &service.service, routes, &[]).await?;
     let replicas = object["spec"]["replicas"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
     let at = cluster.clock.now();
     if let Some(slot) = own_slot(&object, &service.service) {
@@ -80,6 +83,7 @@ pub async fn inspect(
         deployment: name.to_owned(),
         labels,
         service: public.map(|s| map(&s["spec"]["selector"])),
+        scaler: scaler(service, name, &around)?,
         revision: 0,
         active: true,
     };
@@ -111,13 +115,19 @@ async fn around(cluster: &Cluster) -> Result<Around> {
         let found = found.map_err(|e| cluster.explain(e, plural))?;
         found.items.iter().map(json_of).collect::<Result<Vec<Value>>>()
     };
-    let (services, scalers, budgets, policies) = futures::try_join!(
+    let (services, scalers, scaled, budgets, policies) = futures::try_join!(
         list("v1", "Service", "services"),
         list("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+        async {
+            match list(keda::VERSION, keda::KIND, keda::PLURAL).await {
+                Err(Error::NotFound(_) | Error::Forbidden(_)) => Ok(Vec::new()),
+                other => other,
+            }
+        },
         list("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         list("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     )?;
-    Ok(Around { services, scalers, budgets, policies })
+    Ok(Around { services, scalers, scaled, budgets, policies })
 }
 
 /// A slot that msctl itself made, whose state is lost.
@@ -225,22 +235,12 @@ fn judge(service: &Service, object: &Value, around: &Around) -> anyhow::Result<(
             (false, false) => {}
         }
     }
-    for scaler in around.scalers.iter().filter(|s| s["spec"]["scaleTargetRef"]["name"] == name) {
-        let title = manifest::name_of(scaler);
-        if service.autoscaling.is_none() {
-            return refuse(
-                "autoscaler",
-                format!(
-                    "HorizontalPodAutoscaler {title} sets the pods of Deployment {name}, and msctl.yaml has a fixed number"
-                ),
-                &format!(
-                    "set `autoscaling: {{min: {}, max: {}}}` in msctl.yaml",
-                    scaler["spec"]["minReplicas"].as_u64().unwrap_or(1),
-                    scaler["spec"]["maxReplicas"]
-                ),
-            );
-        }
-        notes.push(format!("HorizontalPodAutoscaler {title} scales the adopted pods only; msctl makes one for each slot of its own"));
+    if let Some(Bounded { name: title, .. }) = scaler(service, name, around)? {
+        notes.push(format!("HorizontalPodAutoscaler {title} scales the adopted pods only: rollouts hold it and give its bounds back; msctl makes one for each slot of its own"));
+    }
+    for object in around.scaled.iter().filter(|s| keda::targets(s, name)) {
+        let title = manifest::name_of(object);
+        notes.push(format!("ScaledObject {title} is paused, and has to stay so during rollouts"));
     }
     for policy in &around.policies {
         let selector = map(&policy["spec"]["podSelector"]["matchLabels"]);
@@ -267,6 +267,52 @@ fn judge(service: &Service, object: &Value, around: &Around) -> anyhow::Result<(
         );
     }
     Ok((labels, notes))
+}
+
+/// The autoscaler that acts on Deployment `name`, if a rollout can hold it.
+fn scaler(service: &Service, name: &str, around: &Around) -> anyhow::Result<Option<Bounded>> {
+    let refuse = |text: String, hint: String| {
+        let failure = Failure::new(Exit::Held, "autoscaler", text);
+        Err(failure.object(format!("Deployment/{name}")).hint(hint).into())
+    };
+    if let Some(object) = around.scaled.iter().find(|s| keda::targets(s, name) && keda::acts(s)) {
+        let title = manifest::name_of(object);
+        return refuse(
+            format!(
+                "ScaledObject {title} sets the pods of Deployment {name}, and during a rollout the rollout does"
+            ),
+            keda::hint(title),
+        );
+    }
+    let acting = around.scalers.iter().filter(|s| s["spec"]["scaleTargetRef"]["name"] == name);
+    // KEDA takes its own away, sooner or later, once it is paused.
+    let acting: Vec<&Value> =
+        acting.filter(|s| keda::made(s).is_none() || around.scaled.is_empty()).collect();
+    let Some(first) = acting.first() else { return Ok(None) };
+    let title = manifest::name_of(first);
+    if let Some(scaled) = keda::made(first) {
+        return refuse(
+            format!("HorizontalPodAutoscaler {title} is KEDA's, of a ScaledObject that you may not read"),
+            keda::hint(scaled),
+        );
+    }
+    if let [_, second, ..] = acting[..] {
+        return refuse(
+            format!("both {title} and {} set the pods of Deployment {name}", manifest::name_of(second)),
+            "leave one HorizontalPodAutoscaler, then adopt".into(),
+        );
+    }
+    let read: HorizontalPodAutoscaler = serde_json::from_value((*first).clone())?;
+    let own = autoscaler::read(&read).map_or(Scaler::free(1, 1), |s| Scaler::free(s.min, s.max));
+    if service.autoscaling.is_none() {
+        return refuse(
+            format!(
+                "HorizontalPodAutoscaler {title} sets the pods of Deployment {name}, and msctl.yaml has a fixed number"
+            ),
+            format!("set `autoscaling: {{min: {}, max: {}}}` in msctl.yaml", own.min, own.max),
+        );
+    }
+    Ok(Some(Bounded { name: title.to_owned(), own }))
 }
 
 fn services(
@@ -371,10 +417,12 @@ mod tests {
     }
 
     fn around(kind: &str, object: Value) -> Around {
-        let mut around = Around { services: vec![], scalers: vec![], budgets: vec![], policies: vec![] };
+        let mut around =
+            Around { services: vec![], scalers: vec![], scaled: vec![], budgets: vec![], policies: vec![] };
         match kind {
             "service" => around.services.push(object),
             "scaler" => around.scalers.push(object),
+            "scaled" => around.scaled.push(object),
             "budget" => around.budgets.push(object),
             _ => around.policies.push(object),
         }
@@ -412,6 +460,22 @@ mod tests {
                 Err("sets the pods"),
             ),
             (
+                "scaled",
+                json!({"metadata": {"name": "k"}, "spec": {"scaleTargetRef": {"name": "legacy"}}}),
+                Err("ScaledObject k sets the pods"),
+            ),
+            (
+                "scaled",
+                json!({"metadata": {"name": "k", "annotations": {"autoscaling.keda.sh/paused": "true"}},
+                    "spec": {"scaleTargetRef": {"name": "legacy"}}}),
+                Ok("is paused"),
+            ),
+            (
+                "scaled",
+                json!({"metadata": {"name": "k"}, "spec": {"scaleTargetRef": {"name": "another"}}}),
+                Ok(""),
+            ),
+            (
                 "policy",
                 json!({"metadata": {"name": "p"}, "spec": {"podSelector": {"matchLabels": old}}}),
                 Ok("does not hold for the candidate"),
@@ -420,6 +484,7 @@ mod tests {
             let found =
                 judge(&service(""), &deployment(json!({"app": "legacy"})), &around(kind, object.clone()));
             match (found, says) {
+                (Ok((_, notes)), Ok("")) => assert_eq!(notes, Vec::<String>::new(), "{object}"),
                 (Ok((_, notes)), Ok(says)) => {
                     assert!(notes.iter().any(|n| n.contains(says)), "{object}: {notes:?}")
                 }
@@ -430,6 +495,36 @@ mod tests {
                 (found, says) => panic!("{object}: {found:?}, not {says:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_autoscaler_is_held_with_its_own_bounds_or_told_why_not() {
+        let hpa = |name: &str, labels: Value| {
+            json!({"metadata": {"name": name, "labels": labels},
+                "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "legacy"}, "minReplicas": 2, "maxReplicas": 5}})
+        };
+        let keda = json!({"scaledobject.keda.sh/name": "queue"});
+        let scaled = service("autoscaling: {min: 1, max: 9}\n");
+        let of = |all: Vec<Value>| {
+            let mut around = around("scaler", hpa("h", json!({})));
+            around.scalers = all;
+            scaler(&scaled, "legacy", &around)
+        };
+        let found = of(vec![hpa("h", json!({}))]).unwrap().unwrap();
+        assert_eq!(found, Bounded { name: "h".into(), own: Scaler::free(2, 5) }, "not those of msctl.yaml");
+        assert_eq!(of(vec![]).unwrap(), None);
+        for (all, says) in [
+            (vec![hpa("h", json!({})), hpa("i", json!({}))], "both h and i"),
+            (vec![hpa("keda-hpa-queue", keda)], "is KEDA's"),
+        ] {
+            let error = of(all).unwrap_err();
+            assert_eq!(crate::error::kind(&error).code(), 4);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_selector_that_matches_the_candidate_is_refused() {
         let same = judge(
             &service(""),
             &deployment(json!({"app.kubernetes.io/name": "orders"})),

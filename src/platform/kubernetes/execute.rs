@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use super::fence::Terms;
+use super::fence::{DEPLOYMENT, SCALER, Terms};
 use super::watch::Watches;
 use super::{Kubernetes, adoption, autoscaler, experiment, fence, release, state};
 use crate::manifest::names;
@@ -81,8 +81,8 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
             experiment::want(kubernetes, *revisions, *live, epoch).await
         }
         Effect::Rebound { slot, scaler } => {
-            let name = names::slot(service, *slot);
-            let Some(before) = kubernetes.watches.get().and_then(|w| w.scalers.get(&name)) else {
+            let name = kubernetes.scaler(*slot);
+            let Some(before) = kubernetes.watches.get().and_then(|w| w.scalers(&name).get(&name)) else {
                 return Ok(());
             };
             let api = fence::api(cluster, SCALER.0, SCALER.1, SCALER.2);
@@ -91,7 +91,7 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
                 fence::patch(cluster, &api, &format!("{} {name}", SCALER.1), &name, epoch, &operations)
                     .await?;
             remember(kubernetes, |w| {
-                w.scalers.written(typed(written)?);
+                w.scalers(&name).written(typed(written)?);
                 Ok(())
             })
         }
@@ -99,9 +99,7 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
     }
 }
 
-const DEPLOYMENT: Terms = ("apps/v1", "Deployment", "deployments");
 const SERVICE: Terms = ("v1", "Service", "services");
-const SCALER: Terms = ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
 const CONFIG_MAP: Terms = ("v1", "ConfigMap", "configmaps");
 const SECRET: Terms = ("v1", "Secret", "secrets");
 

@@ -27,16 +27,19 @@ pub fn api(cluster: &Cluster, api_version: &str, kind: &str, plural: &str) -> Ap
 /// API version, kind, plural.
 pub type Terms = (&'static str, &'static str, &'static str);
 
+pub const DEPLOYMENT: Terms = ("apps/v1", "Deployment", "deployments");
+pub const SCALER: Terms = ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+
 /// What msctl makes, beside the objects of a router.
 const KINDS: [Terms; 9] = [
-    ("apps/v1", "Deployment", "deployments"),
+    DEPLOYMENT,
     ("v1", "Service", "services"),
     ("v1", "ConfigMap", "configmaps"),
     ("v1", "Secret", "secrets"),
     ("v1", "ServiceAccount", "serviceaccounts"),
     ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    SCALER,
     JOB,
 ];
 
@@ -54,7 +57,13 @@ struct Managed {
 }
 
 /// Metadata of everything of the service; not the state and what is kept of deploys, whose versions alone guard them.
-async fn managed(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Vec<Managed>> {
+/// `others`: what was adopted has labels of its own.
+async fn managed(
+    cluster: &Cluster,
+    service: &str,
+    routes: &[Kind],
+    others: &[(Terms, String)],
+) -> Result<Vec<Managed>> {
     let params = ListParams::default().labels(&format!("{},!{}", names::selector(service), names::DEPLOY));
     let kinds = KINDS.into_iter().chain(routes.iter().map(|kind| kind.terms()));
     let mut lists: Vec<_> = kinds.map(|kind| list(cluster, service, kind, params.clone())).collect();
@@ -63,6 +72,12 @@ async fn managed(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Ve
     lists.push(list(cluster, service, JOB, drivers));
     let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
     let state = super::state::name(service);
+    let mut adopted = Vec::new();
+    for ((version, kind, plural), name) in others {
+        let (api, label) = (api(cluster, version, kind, plural), format!("{kind} {name}"));
+        let found = api.get_metadata_opt(name).await.map_err(|e| cluster.explain(e, &label))?;
+        adopted.extend(found.map(|meta| Managed { api, label, meta }));
+    }
     Ok(lists
         .into_iter()
         .flat_map(|(api, kind, items)| {
@@ -72,6 +87,7 @@ async fn managed(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<Ve
             })
         })
         .filter(|m| m.meta.name_any() != state)
+        .chain(adopted)
         .collect())
 }
 
@@ -92,14 +108,25 @@ async fn list(cluster: &Cluster, service: &str, terms: Terms, params: ListParams
 }
 
 /// The highest epoch of the service's objects.
-pub async fn highest(cluster: &Cluster, service: &str, routes: &[Kind]) -> Result<u64> {
-    let all = managed(cluster, service, routes).await?;
+pub async fn highest(
+    cluster: &Cluster,
+    service: &str,
+    routes: &[Kind],
+    others: &[(Terms, String)],
+) -> Result<u64> {
+    let all = managed(cluster, service, routes, others).await?;
     Ok(all.iter().filter_map(|m| epoch_of(m.meta.annotations())).max().unwrap_or(0))
 }
 
 /// Raises every object to `epoch`. Fails with Overtaken at the first that is above.
-pub async fn raise(cluster: &Cluster, service: &str, routes: &[Kind], epoch: u64) -> Result<()> {
-    let all = managed(cluster, service, routes).await?;
+pub async fn raise(
+    cluster: &Cluster,
+    service: &str,
+    routes: &[Kind],
+    others: &[(Terms, String)],
+    epoch: u64,
+) -> Result<()> {
+    let all = managed(cluster, service, routes, others).await?;
     let raised: Vec<_> = all.into_iter().map(|object| raise_one(cluster, object, epoch)).collect();
     stream::iter(raised).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
     Ok(())

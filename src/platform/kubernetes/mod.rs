@@ -142,6 +142,20 @@ impl Kubernetes {
         known.entry(deployment.name_any()).or_default().follow(deployment, pods, now).to_vec()
     }
 
+    /// The name of the autoscaler that acts on it.
+    fn scaler(&self, slot: Slot) -> String {
+        let adopted = self.adopted().filter(|a| a.slot == slot).and_then(|a| a.scaler);
+        adopted.map_or_else(|| names::slot(self.name(), slot), |s| s.name)
+    }
+
+    /// What is written beside what carries the service's labels.
+    fn unlabelled(&self) -> Vec<(fence::Terms, String)> {
+        let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let scaler = |a: &Adopted| Some((fence::SCALER, a.scaler.as_ref()?.name.clone()));
+        let all = adopted.iter().flat_map(|a| [Some((fence::DEPLOYMENT, a.deployment.clone())), scaler(a)]);
+        all.flatten().collect()
+    }
+
     /// Of the state only this concerns the adapter.
     fn note_adopted(&self, body: &str) {
         #[derive(serde::Deserialize)]
@@ -327,11 +341,11 @@ impl Platform for Kubernetes {
     }
 
     async fn epoch(&self) -> Result<u64> {
-        fence::highest(&self.cluster, self.name(), self.route_kinds().await?).await
+        fence::highest(&self.cluster, self.name(), self.route_kinds().await?, &self.unlabelled()).await
     }
 
     async fn raise_epoch(&self, epoch: u64) -> Result<()> {
-        fence::raise(&self.cluster, self.name(), self.route_kinds().await?, epoch).await
+        fence::raise(&self.cluster, self.name(), self.route_kinds().await?, &self.unlabelled(), epoch).await
     }
 
     async fn observe(&self) -> Result<Observation> {
@@ -358,7 +372,8 @@ impl Platform for Kubernetes {
             let pods: Vec<_> =
                 seen.pods.iter().filter(|p| slot_of(p.as_ref()) == Some(slot)).cloned().collect();
             let problems = self.problems.of(&self.cluster, deployment, &pods).await;
-            let scaler = watches.scalers.get(&names::slot(self.name(), slot));
+            let name = self.scaler(slot);
+            let scaler = watches.scalers(&name).get(&name);
             if let Some(slot) = observation.slots.get_mut(&slot) {
                 slot.problems = problems;
                 slot.lost = self.lost(deployment, &pods, seen.now);

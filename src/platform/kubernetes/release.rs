@@ -6,6 +6,7 @@ mod change;
 mod compare;
 mod failure;
 mod inventory;
+pub mod keda;
 mod live;
 mod ownership;
 mod preflight;
@@ -135,7 +136,7 @@ pub async fn apply_slot(
     let found: BTreeMap<Kind, Option<Value>> =
         futures::future::try_join_all(looks).await?.into_iter().collect();
     let live = |object: &Value| manifest::kind_of(object).and_then(|k| found.get(&k)?.as_ref());
-    if let Some(object) = stamped.iter().find(|o| live(o).is_some_and(|l| !change::ours(site, l))) {
+    if let Some(object) = stamped.iter().find(|o| live(o).is_some_and(|l| !change::ours(&site.service, l))) {
         return Err(change::foreign(live(object), object));
     }
     // The Deployment last: what stands before its pods do, and its revision tells that the slot is whole, so that a
@@ -148,7 +149,7 @@ pub async fn apply_slot(
     of(&[Kind::Service, Kind::PodDisruptionBudget, scaler]).await?;
     if !template.body["autoscaling"].is_object()
         && let Some(scaler) = found.get(&scaler).and_then(Option::as_ref)
-        && change::ours(site, scaler)
+        && change::ours(&site.service, scaler)
     {
         write::delete(site, scaler).await?;
     }

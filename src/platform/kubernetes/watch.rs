@@ -49,6 +49,8 @@ pub struct Watches {
     pub routes: Vec<(Kind, Arc<Store<DynamicObject>>)>,
     pub scalers: Arc<Store<HorizontalPodAutoscaler>>,
     adopted: Option<Theirs>,
+    /// What acts on the adopted Deployment.
+    their_scaler: Option<Arc<Store<HorizontalPodAutoscaler>>>,
     changes: Receiver<u64>,
     /// The change that the last observation had seen.
     seen: AtomicU64,
@@ -140,6 +142,7 @@ impl Watches {
             (*kind, feed.run(fence::api(cluster, version, name, plural), ours.clone(), keep, name))
         });
         let routes = routes.collect();
+        let scaler = adopted.and_then(|a| a.scaler.as_ref());
         let adopted = adopted.map(|a| {
             let labels: Vec<String> = a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
             let pods = watcher::Config::default().labels(&labels.join(","));
@@ -148,8 +151,10 @@ impl Watches {
                 feed.kind(pods, strip_pod, "Pods"),
             )
         });
+        let scaler = scaler.map(|s| feed.kind(named(&s.name), strip_meta, "HorizontalPodAutoscalers"));
         let watches = Watches {
             adopted,
+            their_scaler: scaler,
             deployments: feed.kind(labelled(), strip_deployment, "Deployments"),
             pods: feed.kind(labelled(), strip_pod, "Pods"),
             services: feed.kind(named(service), keep, "Services"),
@@ -185,6 +190,7 @@ impl Watches {
                     && self.slices.listed()
                     && self.scalers.listed()
                     && self.adopted.as_ref().is_none_or(|(d, p)| d.listed() && p.listed())
+                    && self.their_scaler.as_ref().is_none_or(|s| s.listed())
                     && self.state.listed()
                     && self.lease.listed()
                     && self.routes.iter().all(|(_, r)| r.listed());
@@ -243,6 +249,11 @@ impl Watches {
             Some((theirs, _)) if slot_of(&deployment).is_none() => theirs.written(deployment),
             _ => self.deployments.written(deployment),
         }
+    }
+
+    /// The cache that holds the autoscaler of this name.
+    pub fn scalers(&self, name: &str) -> &Store<HorizontalPodAutoscaler> {
+        self.their_scaler.as_ref().filter(|s| s.get(name).is_some()).unwrap_or(&self.scalers)
     }
 
     /// The state document's version as last seen.

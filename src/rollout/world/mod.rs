@@ -213,6 +213,18 @@ impl World {
     pub fn scaler(&self, slot: Slot) -> Option<Scaler> {
         self.cell(slot).scaler
     }
+    /// As somebody's `kubectl patch` of an autoscaler.
+    pub fn rescale(&mut self, slot: Slot, scaler: Scaler) {
+        self.cells[slot as usize].scaler = Some(scaler);
+        self.touch(slot);
+    }
+    /// The stored document is another.
+    pub fn rewrite(&mut self, body: String) {
+        if let Some(stored) = &mut self.state {
+            stored.body = body;
+        }
+        self.bump(Kind::State);
+    }
     /// As somebody's `kubectl scale`.
     pub fn resize(&mut self, slot: Slot, desired: u32) {
         self.cells[slot as usize].desired = desired;

@@ -82,15 +82,15 @@ pub fn unwanted(live: &Live, release: &Release, site: &Site, routed: &[(Kind, St
         _ => false,
     };
     live.all()
-        .filter(|(kind, object)| gone(*kind, object) && ours(site, object))
+        .filter(|(kind, object)| gone(*kind, object) && ours(&site.service, object))
         .map(|(kind, object)| Planned { kind, wave: REMOVAL, wanted: None, live: Some(object.clone()) })
         .collect()
 }
 
 /// Whether msctl made the object for this service.
-pub fn ours(site: &Site, object: &Value) -> bool {
+pub fn ours(service: &str, object: &Value) -> bool {
     let labels = &object["metadata"]["labels"];
-    labels[names::MANAGED_BY] == "msctl" && labels[names::NAME] == site.service.as_str()
+    labels[names::MANAGED_BY] == "msctl" && labels[names::NAME] == service
 }
 
 /// Objects to be made whose names others use already are found before the first write.
@@ -99,7 +99,7 @@ pub async fn refuse_foreign(site: &Site, planned: &[Planned]) -> Result<(), Erro
     let looks = new.map(|wanted| async move {
         let kind = kind_of(wanted).ok_or_else(|| anyhow::anyhow!("an object without a kind"))?;
         match api::find(site, kind, name_of(wanted)).await? {
-            Some(found) if !ours(site, &found) => Err(foreign(Some(&found), wanted)),
+            Some(found) if !ours(&site.service, &found) => Err(foreign(Some(&found), wanted)),
             _ => Ok(()),
         }
     });

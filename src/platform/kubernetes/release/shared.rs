@@ -5,11 +5,11 @@ use hyper::http::Method;
 use serde_json::Value;
 
 use super::api::{self, Call};
-use super::{Live, Site};
+use super::{Live, Site, keda};
 use crate::error::{Failure, Kind as Exit};
 use crate::manifest::{Kind, name_of, names};
 use crate::platform::{Error, Owned};
-use crate::rollout::Slot;
+use crate::rollout::{Adopted, Slot};
 
 /// On an object of a GitOps tool that was told to leave msctl's fields alone.
 const SHARED: &str = "msctl.dev/shared";
@@ -130,34 +130,44 @@ pub async fn refuse_scalers(site: &Site) -> anyhow::Result<()> {
         let call = Call { method: Method::GET, path, content: None, body: None, object: object.to_owned() };
         async move { api::send(site, call).await }
     };
-    let namespace = &site.namespace;
-    let keda = format!("/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects");
-    let (scalers, keda) = futures::join!(
+    let scaled = format!("/apis/{}/namespaces/{}/{}", keda::VERSION, site.namespace, keda::PLURAL);
+    let (scalers, scaled) = futures::join!(
         all(api::path(site, Kind::HorizontalPodAutoscaler, None), "horizontalpodautoscalers"),
-        all(keda, "scaledobjects")
+        all(scaled, keda::PLURAL)
     );
-    let slots = Slot::ALL.map(|s| names::slot(&site.service, s));
-    let targets = |object: &Value, key: &str| slots.iter().any(|s| object["spec"][key]["name"] == s.as_str());
     let items = |answer: Result<Value, Error>| {
         // Who may not look there has other worries first.
         answer.ok().and_then(|mut a| a["items"].as_array_mut().map(std::mem::take)).unwrap_or_default()
     };
-    // KEDA's own HPA hangs on its ScaledObject, which is the one to name.
-    let keda = items(keda);
-    let paused = |o: &Value| o["metadata"]["annotations"]["autoscaling.keda.sh/paused"] == "true";
-    if let Some(object) = keda.iter().find(|o| targets(o, "scaleTargetRef") && !paused(o)) {
-        let hint = "pause it (annotation autoscaling.keda.sh/paused: \"true\") for the rollout, or use `autoscaling` of msctl.yaml";
-        return Err(foreign(site, "ScaledObject", name_of(object), hint));
-    }
-    let by_keda = |o: &Value| o["metadata"]["labels"].get("scaledobject.keda.sh/name").is_some();
-    let other = |o: &&Value| targets(o, "scaleTargetRef") && !super::change::ours(site, o) && !by_keda(o);
-    match items(scalers).iter().find(other) {
-        Some(object) => {
-            let hint = "delete it and set `autoscaling` in msctl.yaml, which makes one a slot";
-            Err(foreign(site, "HorizontalPodAutoscaler", name_of(object), hint))
-        }
+    match acting(&site.service, site.adopted.as_ref(), &items(scalers), &items(scaled)) {
+        Some((kind, name, hint)) => Err(foreign(site, kind, name, &hint)),
         None => Ok(()),
     }
+}
+
+/// Whoever sets the number of a slot's pods and cannot be held: kind, name, and what helps.
+fn acting<'a>(
+    service: &str,
+    adopted: Option<&Adopted>,
+    scalers: &'a [Value],
+    scaled: &'a [Value],
+) -> Option<(&'static str, &'a str, String)> {
+    let mut slots = Slot::ALL.map(|s| names::slot(service, s)).to_vec();
+    let adopted = adopted.filter(|a| a.active);
+    slots.extend(adopted.map(|a| a.deployment.clone()));
+    let held = adopted.and_then(|a| a.scaler.as_ref()).map(|s| s.name.as_str());
+    if let Some(object) = scaled.iter().find(|o| slots.iter().any(|s| keda::targets(o, s)) && keda::acts(o)) {
+        return Some((keda::KIND, name_of(object), keda::hint(name_of(object))));
+    }
+    let targets = |o: &Value| slots.iter().any(|s| o["spec"]["scaleTargetRef"]["name"] == s.as_str());
+    let ours = |o: &Value| super::change::ours(service, o) || held == Some(name_of(o));
+    // KEDA's own hangs on its ScaledObject, which was looked at.
+    let other = scalers.iter().find(|o| targets(o) && !ours(o) && keda::made(o).is_none())?;
+    let hint = match adopted.filter(|a| other["spec"]["scaleTargetRef"]["name"] == a.deployment.as_str()) {
+        Some(_) => "delete it; one that was there when the Deployment was adopted would be held",
+        None => "delete it and set `autoscaling` in msctl.yaml, which makes one a slot",
+    };
+    Some(("HorizontalPodAutoscaler", name_of(other), hint.to_owned()))
 }
 
 fn foreign(site: &Site, kind: &str, name: &str, hint: &str) -> anyhow::Error {
@@ -173,6 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollout::{Bounded, Scaler};
 
     #[test]
     fn gitops_tools_are_known_by_mark_and_manager() {
@@ -187,6 +198,53 @@ mod tests {
             ),
         ] {
             assert_eq!(tool(&json!({"metadata": metadata})), expected, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn whoever_sets_the_pods_of_a_slot_and_cannot_be_held_is_found() {
+        let object = |name: &str, target: &str, labels: Value, annotations: Value| {
+            json!({"metadata": {"name": name, "labels": labels, "annotations": annotations},
+                "spec": {"scaleTargetRef": {"kind": "Deployment", "name": target}}})
+        };
+        let none = || json!({});
+        let hpa = |name: &str, target: &str| object(name, target, none(), none());
+        let own = json!({names::MANAGED_BY: "msctl", names::NAME: "orders"});
+        let kedas = json!({"scaledobject.keda.sh/name": "queue"});
+        let paused = json!({"autoscaling.keda.sh/paused": "true"});
+        let adopted = Adopted {
+            slot: Slot::Blue,
+            deployment: "legacy".into(),
+            labels: Default::default(),
+            service: None,
+            scaler: Some(Bounded { name: "theirs".into(), own: Scaler::free(1, 3) }),
+            revision: 1,
+            active: true,
+        };
+        let gone = Adopted { active: false, ..adopted.clone() };
+        let rows: Vec<(Option<&Adopted>, Vec<Value>, Vec<Value>, Option<&str>)> = vec![
+            (None, vec![], vec![], None),
+            (None, vec![hpa("h", "orders-blue")], vec![], Some("HorizontalPodAutoscaler h")),
+            (None, vec![hpa("h", "other")], vec![], None),
+            (None, vec![object("orders-blue", "orders-blue", own, none())], vec![], None),
+            (None, vec![], vec![hpa("queue", "orders-green")], Some("ScaledObject queue")),
+            (None, vec![], vec![object("queue", "orders-green", none(), paused)], None),
+            // KEDA's own is named by what it hangs on.
+            (
+                None,
+                vec![object("keda-hpa-queue", "orders-blue", kedas, none())],
+                vec![hpa("queue", "orders-blue")],
+                Some("ScaledObject queue"),
+            ),
+            (Some(&adopted), vec![hpa("theirs", "legacy")], vec![], None),
+            (Some(&adopted), vec![hpa("late", "legacy")], vec![], Some("HorizontalPodAutoscaler late")),
+            (Some(&adopted), vec![], vec![hpa("queue", "legacy")], Some("ScaledObject queue")),
+            (Some(&gone), vec![hpa("late", "legacy")], vec![], None),
+        ];
+        for (adopted, scalers, scaled, expected) in rows {
+            let found = acting("orders", adopted, &scalers, &scaled);
+            let found = found.map(|(kind, name, _)| format!("{kind} {name}"));
+            assert_eq!(found.as_deref(), expected, "{scalers:?} {scaled:?}");
         }
     }
 
