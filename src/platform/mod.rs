@@ -256,6 +256,9 @@ fn no_stand_in(place: &str) -> Error {
 
 /// One service on one place. Methods that write take the driver's epoch and fail with [`Error::Overtaken`]
 /// when an object carries a higher one.
+/// Hears how many pods are replaced so far, and what is done or waited for.
+pub type Replaced<'a> = dyn Fn(u32, String) + Send + Sync + 'a;
+
 #[async_trait]
 pub trait Platform: Send + Sync {
     /// For messages: `context kind-staging, namespace shop`, or `this machine`.
@@ -393,5 +396,5 @@ pub trait Platform: Send + Sync {
     /// Sends lines until the logs end, or for ever with `follow`; ends when the receiver is dropped.
     async fn logs(&self, query: &LogQuery, lines: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()>;
     /// Replaces the pods of `slot` one at a time, respecting budgets; returns how many were replaced.
-    async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32>;
+    async fn restart(&self, slot: Slot, progress: &Replaced<'_>) -> anyhow::Result<u32>;
 }

@@ -1,6 +1,7 @@
 //! The operations behind `rollout …`, `status` and `scale`: look, ask whoever drives, or drive oneself.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::analysis::MetricStatus;
@@ -513,8 +514,26 @@ pub async fn restart(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyho
             .into());
     };
     let task = ctx.ui.task(format!("restart {service}"));
-    let progress = |text: String| task.message(text);
+    let state = Mutex::new((0, host.elapsed(), String::new()));
+    let seen = || state.lock().unwrap_or_else(PoisonError::into_inner);
+    let progress = |replaced: u32, text: String| {
+        task.say(text.clone());
+        let mut seen = seen();
+        let since = if replaced == seen.0 { seen.1 } else { host.elapsed() };
+        *seen = (replaced, since, text);
+    };
+    let limit = driver.deadline();
+    let stalled = async {
+        loop {
+            let left = (seen().1 + limit).saturating_sub(host.elapsed());
+            if left.is_zero() {
+                return stalled(service, limit, &seen().2);
+            }
+            host.sleep(left).await;
+        }
+    };
     let replaced = tokio::select! {
+        late = stalled => Err(late),
         () = host.interrupted() => Err(Failure::new(crate::settings::interrupted(), "interrupted", format!("interrupted; some pods of {service} are replaced, none is missing")).into()),
         lost = driver.keep() => Err(lost),
         replaced = platform.restart(live.slot, &progress) => replaced,
@@ -523,4 +542,12 @@ pub async fn restart(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyho
     let replaced = replaced?;
     task.done(format!("{replaced} pods replaced"));
     Ok(replaced)
+}
+
+fn stalled(service: &str, limit: Duration, last: &str) -> anyhow::Error {
+    let limit = crate::service::Duration(limit);
+    let text = format!("no pod of {service} was replaced for {limit} (progressDeadline): {last}");
+    Failure::new(Kind::Timeout, "timeout", text)
+        .hint("at most one is missing; `msctl rollout restart` replaces all of them again once nothing holds it up")
+        .into()
 }

@@ -42,6 +42,17 @@ impl Task {
         self.bar.set_message(text);
     }
 
+    /// A step of the work that people wait for: a line where there is no spinner.
+    pub fn say(&self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.ui.options.animate {
+            let seconds = self.started.elapsed().as_secs_f64();
+            let line = format!("{}: {text}", self.label);
+            self.ui.emit(&Progress { kind: "task-progress", label: &self.label, text: line, seconds });
+        }
+        self.bar.set_message(text);
+    }
+
     /// Progress in bytes; turns the spinner into a bar when the total is known.
     pub fn bytes(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total

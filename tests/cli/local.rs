@@ -320,7 +320,7 @@ fn versions_roll_and_split_and_no_request_fails() {
         driver.execute(Effect::Scale { slot: Slot::Blue, replicas: 0 }).await;
         driver.until("blue empty", |o| o.slots[&Slot::Blue].empty()).await;
         assert_eq!(version(port), "three");
-        let replaced = driver.platform.restart(Slot::Green, &|_| {}).await.unwrap();
+        let replaced = driver.platform.restart(Slot::Green, &|_, _| {}).await.unwrap();
         assert_eq!(replaced, 1);
         driver.complete(Slot::Green, 1).await;
         load.no_request_failed();

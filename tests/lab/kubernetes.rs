@@ -399,7 +399,7 @@ fn logs_of_all_pods_and_restart_within_the_budget() {
 
         let (to, mut followed) = tokio::sync::mpsc::channel(1000);
         let query = LogQuery { follow: true, tail: Some(0), ..LogQuery::default() };
-        let restart = site.platform.restart(Slot::Blue, &|_| {});
+        let restart = site.platform.restart(Slot::Blue, &|_, _| {});
         let follow = site.platform.logs(&query, to);
         let replaced = tokio::select! {
             replaced = restart => replaced.unwrap(),
@@ -435,7 +435,7 @@ fn a_budget_that_allows_nothing_is_waited_for() {
     let pod = ns.field("pods", "{.items[0].metadata.name}");
     site.run(async {
         let said = std::sync::Mutex::new(Vec::new());
-        let progress = |text: String| {
+        let progress = |_, text: String| {
             said.lock().unwrap().push(text);
         };
         let refused =

@@ -466,7 +466,7 @@ impl Platform for Kubernetes {
         logs::logs(&self.cluster, self.name(), query, lines).await
     }
 
-    async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32> {
+    async fn restart(&self, slot: Slot, progress: &super::Replaced<'_>) -> anyhow::Result<u32> {
         let watches = self.watches().await?;
         restart::restart(&self.cluster, watches, self.adopted().as_ref(), slot, progress).await
     }

@@ -10,17 +10,20 @@ use super::client::Cluster;
 use super::observe::{is_going, is_over, ready_since};
 use super::watch::{Watches, slot_of};
 use crate::error::Failure;
+use crate::platform::Replaced;
 use crate::rollout::{Adopted, Slot};
 
-/// Between two tries against a budget that allows nothing now.
+/// Between two tries against a budget that allows nothing now; longer with each, up to five times that.
 const RETRY: Duration = Duration::from_secs(2);
+/// What the API server says, as an error of its own, where more than one budget selects a pod.
+const MANY: &str = "more than one PodDisruptionBudget";
 
 pub async fn restart(
     cluster: &Cluster,
     watches: &Watches,
     adopted: Option<&Adopted>,
     slot: Slot,
-    progress: &(dyn Fn(String) + Send + Sync),
+    progress: &Replaced<'_>,
 ) -> anyhow::Result<u32> {
     let of_slot = || {
         let pods = watches.slots(adopted).1.into_iter();
@@ -35,9 +38,10 @@ pub async fn restart(
     let mut replaced = 0;
     for pod in &old {
         let name = pod.name_any();
-        if evict(cluster, pod, progress).await? {
+        let waits = |text: String| progress(replaced, text);
+        if evict(cluster, pod, &waits).await? {
             replaced += 1;
-            progress(format!("{name} evicted ({replaced} of {})", old.len()));
+            progress(replaced, format!("{name} evicted ({replaced} of {})", old.len()));
         }
         loop {
             watches.look();
@@ -53,11 +57,7 @@ pub async fn restart(
 }
 
 /// Evicts exactly this pod; false when it was gone already. Waits as long as a budget refuses.
-async fn evict(
-    cluster: &Cluster,
-    pod: &Pod,
-    progress: &(dyn Fn(String) + Send + Sync),
-) -> anyhow::Result<bool> {
+async fn evict(cluster: &Cluster, pod: &Pod, waits: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<bool> {
     let (api, name) = (cluster.api::<Pod>(), pod.name_any());
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
     let delete = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -68,12 +68,12 @@ async fn evict(
             Ok(_) => return Ok(true),
             // Gone, or another pod of that name.
             Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => return Ok(false),
-            Err(kube::Error::Api(s)) if s.code == 429 => {
+            Err(kube::Error::Api(s)) if s.code == 429 || (s.code == 500 && s.message.contains(MANY)) => {
                 tries += 1;
                 let cause = s.details.as_ref().and_then(|d| d.causes.first()).map(|c| c.message.clone());
                 let why = cause.unwrap_or(s.message);
-                progress(format!("{name} may not be evicted now: {why} (try {tries})"));
-                tokio::time::sleep(RETRY).await;
+                waits(format!("{name} may not be evicted now: {why} (try {tries})"));
+                tokio::time::sleep(RETRY * u32::min(tries, 5)).await;
             }
             Err(e) => return Err(cluster.explain(e, &format!("eviction of {name}")).into()),
         }

@@ -274,13 +274,14 @@ impl Platform for Local {
         Ok(())
     }
 
-    async fn restart(&self, slot: Slot, progress: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32> {
+    async fn restart(&self, slot: Slot, progress: &crate::platform::Replaced<'_>) -> anyhow::Result<u32> {
         let count: u32 = self.call(Call::Restart { slot }).await?;
         let mut said = None;
         loop {
             let left: u32 = self.call(Call::Restarting { slot }).await?;
             if said != Some(left) {
-                progress(format!("{} of {count} replaced", count.saturating_sub(left)));
+                let replaced = count.saturating_sub(left);
+                progress(replaced, format!("{replaced} of {count} replaced"));
                 said = Some(left);
             }
             if left == 0 {

@@ -315,7 +315,7 @@ impl Platform for Place {
     async fn logs(&self, _: &LogQuery, _: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()> {
         Ok(())
     }
-    async fn restart(&self, _: Slot, _: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<u32> {
+    async fn restart(&self, _: Slot, _: &crate::platform::Replaced<'_>) -> anyhow::Result<u32> {
         Ok(0)
     }
 }

@@ -1,0 +1,43 @@
+//! `rollout restart`: pods go by eviction, one at a time, so that budgets hold.
+
+use crate::harness::{Lab, Namespace};
+
+fn pods(ns: &Namespace) -> Vec<String> {
+    let all = ns.get(&["pods", "-o", "jsonpath={.items[?(@.status.phase=='Running')].metadata.uid}"]);
+    let mut all: Vec<String> = all.unwrap().split(' ').map(str::to_owned).collect();
+    all.sort();
+    all
+}
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn scenario_21_a_budget_of_all_pods_holds_a_restart_up_until_it_is_gone() {
+    let ns = Lab::get().namespace("restart", true);
+    let dir = ns.service("orders", "replicas: 2\nrollout: {progressDeadline: 40s}");
+    ns.msctl(&["deploy"]).dir(&dir).run().ok();
+    let strict = || {
+        ns.apply(
+            "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: strict}\nspec: {minAvailable: 2, selector: {matchLabels: {app.kubernetes.io/name: orders}}}\n",
+        );
+        ns.kubectl(&["wait", "pdb/strict", "--for=jsonpath={.status.currentHealthy}=2", "--timeout=20s"]);
+    };
+    strict();
+    let before = pods(&ns);
+    assert_eq!(before.len(), 2, "{before:?}");
+    let restart = ns.msctl(&["rollout", "restart"]).dir(&dir).spawn();
+    // Beside the slot's own budget the API server refuses with an error; alone, by the budget.
+    restart.says("may not be evicted now", 20).says("(try 2)", 20);
+    assert!(ns.kubectl(&["delete", "pdb", "orders-blue"]).status.success());
+    restart.says("(try 4)", 30);
+    assert_eq!(pods(&ns), before, "evicted in spite of the budget");
+    assert!(ns.kubectl(&["delete", "pdb", "strict"]).status.success());
+    restart.wait().ok();
+    let after = pods(&ns);
+    assert!(after.iter().all(|uid| !before.contains(uid)), "{before:?} {after:?}");
+
+    strict();
+    let late = ns.msctl(&["rollout", "restart", "-o", "json"]).dir(&dir).run().exits(124).json();
+    let error = &late["error"];
+    assert!(error["message"].as_str().unwrap().contains("may not be evicted now"), "{error}");
+    assert_eq!(pods(&ns).len(), 2, "none is missing");
+}
