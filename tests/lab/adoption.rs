@@ -123,3 +123,57 @@ fn what_would_match_wrongly_is_refused_and_a_lost_state_is_taken_up_again() {
     assert_eq!(next["services"][0]["revision"], 2, "{next}");
     msctl(&ns, &["rollout", "undo"]).ok();
 }
+
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn an_autoscaler_of_what_is_adopted_is_held_and_given_back() {
+    let ns = Lab::get().namespace("adopt-hpa", false);
+    legacy(&ns);
+    ns.apply(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: theirs}\nspec:\n  \
+         scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: legacy}\n  minReplicas: 2\n  maxReplicas: 5\n",
+    );
+    ns.service("orders", "replicas: 2");
+    let refused = msctl(&ns, &["adopt", "legacy"]).exits(4);
+    assert!(refused.stderr.contains("autoscaling: {min: 2, max: 5}"), "{}", refused.stderr);
+
+    let configure = |n: u32, promote: &str| {
+        ns.service(
+            "orders",
+            &format!(
+                "autoscaling: {{min: 1, max: 4}}\nconfig: {{N: \"{n}\"}}\nrollout: {{strategy: blue-green, \
+                 scaleDownDelay: 0s, abortDelay: 1s, blueGreen: {{promote: {promote}}}}}"
+            ),
+        )
+    };
+    configure(1, "manual");
+    let plan = msctl(&ns, &["adopt", "legacy"]).ok();
+    assert!(plan.stdout.contains("HorizontalPodAutoscaler theirs"), "{}", plan.stdout);
+    let bounds = || {
+        ns.field(
+            "hpa/theirs",
+            "{.spec.minReplicas}-{.spec.maxReplicas}{.spec.behavior.scaleDown.selectPolicy}{.metadata.annotations.msctl\\.dev/held}",
+        )
+    };
+    let own = bounds();
+    msctl(&ns, &["deploy", "--image", V2]).exits(6);
+    assert!(bounds().contains("2-5Disabled"), "held: {}", bounds());
+    msctl(&ns, &["rollout", "abort"]).ok();
+    assert!(bounds().starts_with("2-5") && !bounds().contains("Disabled"), "given back: {}", bounds());
+
+    configure(2, "auto");
+    msctl(&ns, &["deploy", "--image", V2]).ok();
+    until(30, "the adopted pods to end", || {
+        (ns.field("deploy/legacy", "{.spec.replicas}") == "0").then_some(())
+    });
+    assert!(bounds().starts_with("2-5") && !bounds().contains("Disabled"), "{own}: {}", bounds());
+    // A second one would undo what a rollout asks for.
+    msctl(&ns, &["rollout", "undo"]).ok();
+    ns.apply(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: late}\nspec:\n  \
+         scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: legacy}\n  maxReplicas: 9\n",
+    );
+    configure(3, "auto");
+    let refused = msctl(&ns, &["deploy", "--image", V2]).exits(4);
+    assert!(refused.stderr.contains("HorizontalPodAutoscaler late"), "{}", refused.stderr);
+}
