@@ -118,7 +118,10 @@ pub(super) fn show(ctx: &Ctx, service: &str, obeyed: Obeyed) -> anyhow::Result<u
 pub(super) fn verb(ctx: &Ctx, named: &cli::Named, verb: Verb) -> anyhow::Result<u8> {
     ctx.block_on(async {
         let (service, platform) = open(ctx, named).await?;
-        let obeyed = rollout::verb(ctx, platform.as_ref(), &service.service, verb).await?;
+        let obeyed = match verb {
+            Verb::Abort => rollout::abort(ctx, platform.as_ref(), &service).await?,
+            verb => rollout::verb(ctx, platform.as_ref(), &service.service, verb).await?,
+        };
         show(ctx, &service.service, obeyed)
     })?
 }

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::deploy;
-use super::driver::Driver;
+use super::deploy::{self, Outcome};
+use super::driver::{Driver, Goal, Mode};
 use super::host::{Host, Process, person};
 use super::lock::Patience;
-use super::state::{DeployResult, Revision, Stage};
-use super::{Facts, Options, Placed, Scaler, Slot, Spec, State, plan, start, tell};
+use super::state::{DeployResult, Intent, Revision, Stage, Verb};
+use super::{
+    Facts, Observation, Options, Placed, Scaler, Selection, Slot, Spec, State, obey, plan, start, tell,
+};
 use crate::context::Ctx;
 use crate::error::Failure;
-use crate::platform::{Adoption, Platform};
-use crate::service::Service;
+use crate::platform::{Adoption, Capabilities, Platform};
+use crate::service::{Service, Strategy};
 
 /// A Deployment of somebody else in a slot's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,11 +115,30 @@ async fn record(
     found: &Adoption,
     revision: u32,
 ) -> anyhow::Result<()> {
+    let next = live(&driver.state, service, by, found, revision)?;
+    write(driver, found, revision, next).await
+}
+
+async fn write(driver: &mut Driver<'_>, found: &Adoption, revision: u32, next: State) -> anyhow::Result<()> {
     let place = driver.platform.place();
+    if !found.known {
+        tell::classify(driver.platform.put_template(revision, &found.template).await, &place)?;
+    }
+    tell::classify(driver.save(next).await, &place)
+}
+
+/// The state in which what was found is live, as `revision`. Pure.
+fn live(
+    state: &State,
+    service: &Service,
+    by: &str,
+    found: &Adoption,
+    revision: u32,
+) -> anyhow::Result<State> {
     let now = found.at;
     let spec = Spec::resolve(service, &Options::default())?;
     let spec = Spec { replicas: found.replicas, ..spec };
-    let mut next = start(&driver.state, plan(&spec, &Facts::default())?, revision, false, by, now);
+    let mut next = start(state, plan(&spec, &Facts::default())?, revision, false, by, now);
     next.epoch = next.epoch.max(found.epoch);
     next.replicas = found.replicas;
     next.autoscaled = spec.autoscaled;
@@ -133,10 +154,7 @@ async fn record(
     });
     next.adopted = found.adopted.clone().map(|a| Adopted { revision, ..a });
     settle(&mut next, Placed { slot: found.slot, revision }, now);
-    if !found.known {
-        tell::classify(driver.platform.put_template(revision, &found.template).await, &place)?;
-    }
-    tell::classify(driver.save(next).await, &place)
+    Ok(next)
 }
 
 /// It serves already: there is nothing to roll out.
@@ -151,5 +169,150 @@ fn settle(state: &mut State, live: Placed, now: jiff::Timestamp) {
         deploy.result = DeployResult::Healthy;
         deploy.ended = Some(now);
         deploy.reason = Some("adopted".into());
+    }
+}
+
+/// Takes back what was under way when the state was lost: live is what the service's own name reaches. None: nothing
+/// runs that could be taken back.
+pub(super) async fn abort_lost(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &Service,
+    by: &str,
+) -> anyhow::Result<Option<Outcome>> {
+    let (name, place) = (service.service.as_str(), platform.place());
+    let seen = tell::classify(platform.observe().await, &place)?;
+    if seen.slots.values().all(|s| s.desired == 0 && s.replicas == 0) {
+        return Ok(None);
+    }
+    let serves = Slot::ALL.into_iter().find(|s| seen.selection == Some(Selection::only(*s)));
+    let serves = serves.ok_or_else(|| untold(name))?;
+    let found = platform.inspect(&format!("{name}-{serves}")).await?;
+    let revision = found.revision.unwrap_or(found.numbered + 1);
+    let started = host.elapsed();
+    let begun = Driver::begin(host, platform, name, Patience::None).await;
+    let mut driver = tell::classified(begun, &place)?;
+    let can = tell::classify(platform.capabilities().await, &place)?;
+    let done = async {
+        let next = live(&driver.state, service, by, &found, revision)?;
+        write(&mut driver, &found, revision, taken_back(next, service, by, &can, &seen)?).await
+    };
+    if let Err(error) = done.await {
+        driver.release().await;
+        return Err(error);
+    }
+    deploy::drive(driver, &Goal::new(Mode::TakeBack), Vec::new(), started).await.map(Some)
+}
+
+/// The state in which whatever is in the other slot is aborted. Pure.
+fn taken_back(
+    state: State,
+    service: &Service,
+    by: &str,
+    can: &Capabilities,
+    seen: &Observation,
+) -> anyhow::Result<State> {
+    let revision = seen.slots.get(&state.idle()).map_or(0, |s| s.revision);
+    let strategy = if can.router.is_some() { Strategy::Canary } else { Strategy::BlueGreen };
+    let spec = Spec::resolve(service, &Options { strategy: Some(strategy), ..Options::default() })?;
+    let spec = Spec { replicas: state.replicas, ..spec };
+    let facts = Facts {
+        router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
+        can: can.abilities,
+        live: true,
+        ..Facts::default()
+    };
+    let mut next = start(&state, plan(&spec, &facts)?, revision, false, by, seen.time);
+    next.numbered = next.numbered.max(revision);
+    let intent = Intent { verb: Verb::Abort, by: by.to_owned(), at: seen.time };
+    let obeyed = obey(&next, &intent, seen.time).map_err(|r| Failure::failed(r.reason, r.message))?;
+    Ok(obeyed.0)
+}
+
+fn untold(name: &str) -> anyhow::Error {
+    let text = format!(
+        "the rollout state of {name} is gone, and Service {name} selects no one slot: which version is live cannot be told"
+    );
+    Failure::failed("state-lost", text)
+        .object(format!("Service/{name}"))
+        .hint(format!("`kubectl set selector service {name} '{NAME}={name},{SLOT}=blue'` (or green) says which; then abort again", NAME = "app.kubernetes.io/name", SLOT = "msctl.dev/slot"))
+        .hint(format!("or `msctl adopt {name}-blue` (or green) takes up what serves; the next deploy empties the other slot"))
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rollout::{Abilities, Effect, RouteObservation, Routing, SlotObservation, step};
+
+    #[test]
+    fn what_a_lost_state_left_half_way_goes_back_to_what_the_service_selects() {
+        let text = "service: orders\nreplicas: 2\n";
+        let service = crate::service::parse_yaml(text, std::path::Path::new("msctl.yaml")).unwrap();
+        let now = jiff::Timestamp::from_second(1_000_000).unwrap();
+        let template = crate::platform::Template {
+            hash: "one".into(),
+            image: "orders:1".into(),
+            body: serde_json::Value::Null,
+        };
+        let found = Adoption {
+            slot: Slot::Green,
+            adopted: None,
+            revision: Some(4),
+            known: true,
+            numbered: 5,
+            replicas: 2,
+            template,
+            notes: Vec::new(),
+            epoch: 7,
+            at: now,
+        };
+        let slot = |revision| SlotObservation {
+            revision,
+            desired: 2,
+            current: true,
+            replicas: 2,
+            updated: 2,
+            ready: 2,
+            available: 2,
+            updated_available: 2,
+            ..SlotObservation::default()
+        };
+        for router in [None, Some("a router".to_owned())] {
+            let half = Routing { weight: 50, ..Routing::all(Slot::Green) };
+            let route = router.as_ref().map(|_| RouteObservation {
+                routing: half,
+                accepted: true,
+                refusal: None,
+                since: None,
+                by: None,
+            });
+            let seen = Observation {
+                time: now,
+                slots: [(Slot::Blue, slot(5)), (Slot::Green, slot(4))].into(),
+                selection: Some(Selection::Green),
+                route,
+                ..Observation::default()
+            };
+            let can =
+                Capabilities { router: router.clone(), route_lag: Duration::ZERO, abilities: Abilities::ALL };
+            let state = live(&State::default(), &service, "me", &found, 4).unwrap();
+            let state = taken_back(state, &service, "me", &can, &seen).unwrap();
+            assert_eq!((state.epoch, state.numbered), (7, 5));
+            assert_eq!(state.live, Some(Placed { slot: Slot::Green, revision: 4 }));
+            assert_eq!(state.candidate, Some(Placed { slot: Slot::Blue, revision: 5 }));
+            assert_eq!(state.rollout.as_ref().map(|r| r.stage), Some(Stage::Retreat));
+            let decision = step("orders", &state, &seen, now);
+            match router {
+                Some(_) => assert!(
+                    decision.effects.contains(&Effect::Route(Routing::split(Slot::Blue, 0))),
+                    "{:?}",
+                    decision.effects
+                ),
+                None => assert_eq!(decision.state.rollout.map(|r| r.stage), Some(Stage::Aborted)),
+            }
+        }
     }
 }

@@ -587,6 +587,7 @@ impl Job<'_> {
             )
             .object(format!("ConfigMap/{}-rollout", driver.service))
             .hint(format!("`msctl adopt {}` takes up what serves", self.serving(driver, *slot)))
+            .hint("`msctl rollout abort` takes back what was under way, and adopts it too")
             .hint("`msctl delete` removes the service")
             .into()),
             _ => Ok(()),

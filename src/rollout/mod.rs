@@ -56,7 +56,7 @@ pub use effect::{Effect, Selection};
 pub use event::Event;
 pub use handover::{attach as attach_detached, drive as drive_here};
 pub use observe::{Experiment, Fresh, Observation, Problem, RouteObservation, SlotObservation};
-pub use operate::{Obeyed, attach, code, history, look, not_deployed, restart, undo, verb, watch};
+pub use operate::{Obeyed, abort, attach, code, history, look, not_deployed, restart, undo, verb, watch};
 pub use options::{Options, Until};
 pub use past::{Judgement, judged, story};
 pub use plan::{Facts, Motion, Plan, StepForecast, plan};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adoption;
 use super::analysis::MetricStatus;
 use super::deploy::{self, Ended, History, Outcome};
 use super::driver::{Driver, Goal, Mode};
@@ -75,6 +76,23 @@ fn refused(service: &str, refusal: Refusal) -> anyhow::Error {
 pub async fn verb(ctx: &Ctx, platform: &dyn Platform, service: &str, verb: Verb) -> anyhow::Result<Obeyed> {
     let host = Process::new(ctx);
     let done = ask(&host, platform, service, &person(ctx), verb).await;
+    host.finish();
+    done
+}
+
+/// Takes back what is under way, also where nobody knows any more what that is.
+pub async fn abort(ctx: &Ctx, platform: &dyn Platform, service: &Service) -> anyhow::Result<Obeyed> {
+    let host = Process::new(ctx);
+    let by = person(ctx);
+    let done = match deploy::load(platform, &service.service).await {
+        Ok(None) => match adoption::abort_lost(&host, platform, service, &by).await {
+            Ok(Some(outcome)) => Ok(Obeyed::Driven(outcome)),
+            Ok(None) => Err(not_deployed(&service.service, &platform.place())),
+            Err(error) => Err(error),
+        },
+        Ok(Some(_)) => ask(&host, platform, &service.service, &by, Verb::Abort).await,
+        Err(error) => Err(error),
+    };
     host.finish();
     done
 }

@@ -122,6 +122,23 @@ fn what_would_match_wrongly_is_refused_and_a_lost_state_is_taken_up_again() {
     let next = msctl(&ns, &["deploy", "--canary", "--steps", "50", "-o", "json"]).ok().json();
     assert_eq!(next["services"][0]["revision"], 2, "{next}");
     msctl(&ns, &["rollout", "undo"]).ok();
+
+    // Lost half-way: abort takes up what the Service selects, and takes back the rest.
+    let live = ns.field("service/orders", "{.spec.selector.msctl\\.dev/slot}");
+    let other = if live == "blue" { "green" } else { "blue" };
+    ns.service(
+        "orders",
+        "replicas: 1\nconfig: {N: \"3\"}\nrollout: {abortDelay: 1s, blueGreen: {promote: manual}}",
+    );
+    msctl(&ns, &["deploy", "--blue-green"]).exits(6);
+    ns.kubectl(&["delete", "configmap", "orders-rollout"]);
+    msctl(&ns, &["rollout", "abort"]).ok();
+    let status = msctl(&ns, &["rollout", "status", "-o", "json"]).exits(5).json();
+    assert_eq!(status["slots"]["live"]["slot"], live.as_str(), "{status}");
+    until(30, "the candidate's pods to end", || {
+        (ns.field(&format!("deploy/orders-{other}"), "{.spec.replicas}") == "0").then_some(())
+    });
+    msctl(&ns, &["deploy", "--rolling"]).ok();
 }
 
 #[test]
