@@ -222,7 +222,8 @@ mod tests {
             active: true,
         };
         let gone = Adopted { active: false, ..adopted.clone() };
-        let rows: Vec<(Option<&Adopted>, Vec<Value>, Vec<Value>, Option<&str>)> = vec![
+        type Row<'a> = (Option<&'a Adopted>, Vec<Value>, Vec<Value>, Option<&'a str>);
+        let rows: Vec<Row<'_>> = vec![
             (None, vec![], vec![], None),
             (None, vec![hpa("h", "orders-blue")], vec![], Some("HorizontalPodAutoscaler h")),
             (None, vec![hpa("h", "other")], vec![], None),
