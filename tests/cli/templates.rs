@@ -106,7 +106,7 @@ fn every_stage_is_of_the_digest_that_was_built() {
         let note = "#!/bin/sh\nprintf '%s' \"${0##*/}\" >>$CALLS\nfor a in \"$@\"; do printf '|%s' \"$a\" >>$CALLS; done\necho >>$CALLS\n";
         for (tool, more) in [
             ("msctl", "echo '{\"images\": [{\"pinned\": \"r/no@sha256:1\"}]}'\n"),
-            ("syft", "echo '{}' >\"${4#*=}\"\n"),
+            ("syft", "echo \"$SBOM\" >\"${4#*=}\"\n"),
             ("grype", ""),
             ("cosign", ""),
         ] {
@@ -119,14 +119,24 @@ fn every_stage_is_of_the_digest_that_was_built() {
         for stage in ["build", "sbom", "scan", "sign", "deploy"] {
             let mut command = std::process::Command::new(dir.join("ci/ship.sh"));
             command.arg(stage).env("PATH", &path).env("CALLS", &calls);
+            command.env("SBOM", "{\"components\": [{\"type\": \"library\"}]}");
             command.env("COSIGN_KEY", "a key").env("COSIGN_ARGS", "--tlog-upload=false --verbose");
             let output = command.output().unwrap();
             assert!(output.status.success(), "{stage}: {output:?}");
         }
+        let empty = std::process::Command::new(dir.join("ci/ship.sh"))
+            .arg("sbom")
+            .envs([("PATH", path.as_str()), ("CALLS", "/dev/null"), ("SBOM", "{\"components\": []}")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&empty.stderr).into_owned();
+        assert!(!empty.status.success() && said.contains("names no package"), "{empty:?}");
+        let locked = dir.join("Cargo.lock").is_file();
+        let lock = if locked { "|--select-catalogers|+rust-cargo-lock-cataloger" } else { "" };
         let signing = "--yes|--key|a key|--tlog-upload=false|--verbose";
         let expected = [
             "msctl|build|--push|-o|json".to_owned(),
-            "syft|scan|registry:r/no@sha256:1|-o|cyclonedx-json=build/sbom.json".into(),
+            format!("syft|scan|registry:r/no@sha256:1|-o|cyclonedx-json=build/sbom.json{lock}"),
             "grype|sbom:build/sbom.json|--fail-on|high|--only-fixed".into(),
             format!("cosign|sign|{signing}|r/no@sha256:1"),
             format!("cosign|attest|{signing}|--type|cyclonedx|--predicate|build/sbom.json|r/no@sha256:1"),

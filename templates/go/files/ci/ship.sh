@@ -18,7 +18,14 @@ build)
   jq -er '.images[0].pinned' build/build.json >build/image.ref
   ref
   ;;
-sbom) syft scan "registry:$(ref)" -o cyclonedx-json=build/sbom.json ;;
+sbom)
+  syft scan "registry:$(ref)" -o cyclonedx-json=build/sbom.json
+  # A scan of an empty list passes.
+  jq -e 'any(.components[]?; .type == "library")' build/sbom.json >/dev/null || {
+    echo "$0: build/sbom.json names no package" >&2
+    exit 1
+  }
+  ;;
 scan) grype sbom:build/sbom.json --fail-on high --only-fixed ;;
 sign)
   # shellcheck disable=SC2086 # COSIGN_ARGS are words
