@@ -249,7 +249,7 @@ pub struct Deploy {
     #[arg(long, conflicts_with_all = ["detach", "until", "rolling"])]
     pub train: bool,
     /// Deploy to these environments in place of one; with --train together
-    #[arg(long, value_name = "ENV", value_delimiter = ',', conflicts_with = "env")]
+    #[arg(long, value_name = "ENV", value_delimiter = ',')]
     pub envs: Vec<String>,
     /// Stay and drive, where a protected environment asks for --detach
     #[arg(long, conflicts_with = "detach")]

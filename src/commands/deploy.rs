@@ -8,6 +8,7 @@ use crate::deploy::{self, Deployed, Planned, Request};
 use crate::error::Failure;
 use crate::platform::Action;
 use crate::rollout::{Ended, Options, Outcome};
+use crate::settings::Origin;
 use crate::ui::{Paint, View};
 
 pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
@@ -20,6 +21,7 @@ pub fn run(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<u8> {
         train: args.train,
     };
     one_driver(args)?;
+    one_choice(ctx, args)?;
     if args.plan {
         let services = ctx.block_on(deploy::plan(ctx, &request, &options))??;
         ctx.ui.show(&Plans { services })?;
@@ -36,6 +38,17 @@ fn one_driver(args: &cli::Deploy) -> anyhow::Result<()> {
     if args.handoff.detach && args.until.is_some() {
         return Err(Failure::usage("detach", "--until waits here, and --detach does not wait")
             .hint("`msctl rollout watch` follows the driver in the cluster")
+            .into());
+    }
+    Ok(())
+}
+
+/// Two flags contradict each other; a variable gives way.
+fn one_choice(ctx: &Ctx, args: &cli::Deploy) -> anyhow::Result<()> {
+    let given = ctx.settings.environment.as_ref().is_some_and(|e| e.origin == Origin::Flag);
+    if given && !args.envs.is_empty() {
+        return Err(Failure::usage("usage", "--env names one environment, --envs several")
+            .hint("give one of them")
             .into());
     }
     Ok(())

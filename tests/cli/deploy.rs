@@ -86,6 +86,19 @@ fn a_driver_in_the_cluster_needs_an_image_that_somebody_named() {
 }
 
 #[test]
+fn several_environments_win_over_the_variable_that_names_one() {
+    let home = home(&format!(
+        "{SERVICE}environments:\n  a: {{context: gone}}\n  b: {{context: gone, namespace: b}}\n"
+    ));
+    with_context(&home);
+    let mut command = home.command(&["deploy", "--envs", "a,b", "-o", "json"]);
+    let ran = crate::run::Ran::of(command.env("MSCTL_ENV", "nowhere").output().unwrap());
+    assert_eq!((ran.code, &ran.json()["error"]["reason"]), (1, &"unreachable".into()), "{ran:#?}");
+    let both = home.run(&["deploy", "-e", "a", "--envs", "b", "-o", "json"]);
+    assert_eq!((both.code, &both.json()["error"]["reason"]), (2, &"usage".into()), "{both:#?}");
+}
+
+#[test]
 fn a_protected_environment_wants_its_name() {
     let home = home(&format!(
         "{SERVICE}environments:\n  prod: {{context: gone, protected: true}}\n  lab: {{context: gone}}\n"

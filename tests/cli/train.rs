@@ -93,7 +93,9 @@ fn both_take_over_together_and_both_go_back() {
     assert_eq!(run.code, 5, "{run:#?}");
     let told = events(&run);
     assert_eq!(cars(&told, "takes-back"), ["shop"], "{run:#?}");
-    assert_eq!(told.last().unwrap()["error"]["reason"], "train-refused");
+    let error = &told.last().unwrap()["error"];
+    assert_eq!(error["reason"], "train-refused");
+    assert_eq!(error["hints"], serde_json::json!(["mend it and start the train again"]));
     assert!(train.answered("blue") <= before, "no user met it: {run:#?}");
     assert_eq!(train.versions(), ["two", "two"]);
     loads.into_iter().for_each(Load::no_request_failed);

@@ -123,8 +123,7 @@ fn a_train_of_two_environments_takes_over_and_goes_back_in_both() {
     }
     std::fs::write(root.join("msctl.yaml"), "workspace: [users, orders]\n").unwrap();
     let deploy = |more: &[&str]| {
-        let run = ns.msctl(&[&["deploy", "--yes", "--envs", "lab,other"], more].concat()).dir(&root);
-        run.env("MSCTL_ENV", "").run()
+        ns.msctl(&[&["deploy", "--yes", "--envs", "lab,other"], more].concat()).dir(&root).run()
     };
     let live = || {
         let of = |ns: &Namespace, name: &str| {

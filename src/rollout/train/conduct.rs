@@ -356,7 +356,11 @@ impl<'a> Conductor<'a> {
         let mut failure = Failure::new(error::kind(&error), "train-refused", text);
         if let Some(inner) = error::failure(&error) {
             failure.object = inner.object.clone();
-            failure.hints = inner.hints.clone();
+            // A retry of one service would wait at the barrier for the others.
+            failure.hints = match inner.kind {
+                Kind::Refused => vec!["mend it and start the train again".to_owned()],
+                _ => inner.hints.clone(),
+            };
         }
         failure.hints.extend(self.stuck.iter().map(|s| format!("it did not go back: {s}")));
         Err(failure.source(error).into())
