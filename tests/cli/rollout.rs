@@ -196,7 +196,7 @@ fn a_refused_canary_is_told_judged_again_and_reported() {
 /// What a CI schedule does: nobody else drives after the candidate's pods are there.
 #[test]
 fn attach_once_again_and_again_brings_a_judged_canary_to_its_end() {
-    let rollout = "steps: [{weight: 50}, {analyze: 9s}, {weight: 100}], analysis: {interval: 500ms, warmUp: 0s, \
+    let rollout = "steps: [{weight: 50}, {analyze: 25s}, {weight: 100}], analysis: {interval: 500ms, warmUp: 0s, \
                    metrics: [{name: errors, builtin: error-rate, max: 1%, minSamples: 20}]}";
     let shop = Shop::new();
     shop.exits(0, &["deploy"]);
