@@ -124,7 +124,13 @@ async fn write(driver: &mut Driver<'_>, found: &Adoption, revision: u32, next: S
     if !found.known {
         tell::classify(driver.platform.put_template(revision, &found.template).await, &place)?;
     }
-    tell::classify(driver.save(next).await, &place)
+    tell::classify(driver.save(next).await, &place)?;
+    if found.adopted.is_some() {
+        return Ok(());
+    }
+    // Whoever wrote before the state was lost is fenced out, and what a take-over had raised can be applied again.
+    let epoch = driver.state.epoch;
+    tell::classify(driver.platform.raise_epoch(epoch).await, &place)
 }
 
 /// The state in which what was found is live, as `revision`. Pure.
