@@ -153,24 +153,31 @@ async fn apply(driver: &mut Driver<'_>, intent: &Intent, asked: bool) -> anyhow:
         return Ok(());
     }
     let (mut state, now) = (driver.state.clone(), driver.seen.time);
+    let (mut events, mut obeyed, mut refusal) = (Vec::new(), false, None);
     // What others asked for before, and nobody was there to obey, comes first.
-    for earlier in std::mem::take(&mut state.intents).iter().filter(|i| *i != intent) {
-        let (verb, by) = (earlier.verb.name().to_owned(), earlier.by.clone());
-        driver.tell(match obey(&state, earlier, now) {
+    let earlier = std::mem::take(&mut state.intents);
+    for asked in earlier.iter().filter(|i| *i != intent).chain([intent]) {
+        let (verb, by) = (asked.verb.name().to_owned(), asked.by.clone());
+        match obey(&state, asked, now) {
             Ok((next, message)) => {
-                state = next;
-                Event::Obeyed { verb, by, message }
+                (state, obeyed) = (next, true);
+                events.push(Event::Obeyed { verb, by, message });
             }
-            Err(refusal) => Event::Ignored { verb, by, message: refusal.message },
-        });
+            Err(refused) => {
+                events.push(Event::Ignored { verb, by, message: refused.message.clone() });
+                refusal = (asked == intent).then_some(refused);
+            }
+        }
     }
-    let (next, message) = obey(&state, intent, driver.seen.time).map_err(|r| refused(driver.service, r))?;
-    if next != driver.state {
-        tell::classify(driver.save(next).await, &place)?;
+    if state != driver.state {
+        tell::classify(driver.save(state).await, &place)?;
     }
-    let (verb, by) = (intent.verb.name().to_owned(), intent.by.clone());
-    driver.tell(Event::Obeyed { verb, by, message });
-    Ok(())
+    events.into_iter().for_each(|event| driver.tell(event));
+    // What the others asked for is to be done all the same.
+    match refusal.filter(|_| !obeyed) {
+        Some(refusal) => Err(refused(driver.service, refusal)),
+        None => Ok(()),
+    }
 }
 
 /// Has whoever drives obey `verb`; that somebody does is the caller's business.

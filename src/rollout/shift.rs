@@ -322,13 +322,16 @@ impl Turn<'_> {
         if !present.routing.same(&wanted) {
             let pods = self.pods_led_to(shape.pods.candidate);
             let able = !wanted.reaches(idle) || !matches!(pods, Formed::Waiting(_));
-            let left =
-                rollout.plan.proceed || serving.available >= replicas::remaining(replicas, shape.weight);
+            // A route that someone took from the live slot comes back to what its Service leads to.
+            let serves = match present.routing.weight_of(live) {
+                0 => serving.available.min(serving.led_to),
+                _ => serving.available,
+            };
+            let left = rollout.plan.proceed || serves >= replicas::remaining(replicas, shape.weight);
             return match (able, left) {
                 (false, _) => pods,
                 (true, false) => Formed::Waiting(format!(
-                    "only {} live pods are available for the other {} %",
-                    serving.available,
+                    "only {serves} live pods are available for the other {} %",
                     100 - shape.weight
                 )),
                 (true, true) => {

@@ -433,6 +433,20 @@ mod properties {
         }
     }
 
+    /// Found by seed 2573: someone had taken the route from a live pod that was not ready then; what it got back when it
+    /// was came before its endpoints.
+    #[test]
+    fn a_live_slot_without_weight_gets_some_once_its_service_leads_to_it() {
+        let state = at(planned(2, "{strategy: canary, steps: [{weight: 50}]}"), 0, Stage::Steps, 2);
+        let asks = |led_to: u32| {
+            let mut seen = seen(2, 1, 1, Routing::all(Slot::Green));
+            seen.slots.get_mut(&Slot::Blue).unwrap().led_to = led_to;
+            let decided = step("orders", &state, &seen, jiff::Timestamp::UNIX_EPOCH);
+            decided.effects.iter().any(|e| matches!(e, Effect::Route(_)))
+        };
+        assert_eq!([asks(0), asks(1)], [false, true]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -172,13 +172,14 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
             };
             let paused = rollout.stage == Stage::Steps
                 && matches!(rollout.plan.steps.get(rollout.cursor), Some(Step::Pause(_)));
+            let onward = full || paused || ended || !lifted;
+            if onward && rollout.cursor >= last && (!full || rollout.trial.skipped) {
+                return Ok("the last step is under way; availability is never skipped".into());
+            }
             if full {
                 rollout.cursor = last;
                 rollout.trial.skipped = true;
-            } else if paused || ended || !lifted {
-                if rollout.cursor >= last {
-                    return Ok("the last step is under way; availability is never skipped".into());
-                }
+            } else if onward {
                 rollout.cursor += 1;
             }
             rollout.step_since = now;

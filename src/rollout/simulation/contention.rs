@@ -259,16 +259,10 @@ fn nobodys_time_is_not_the_candidates() {
 /// What someone asked of a driver that was dead is obeyed before what is asked next.
 #[test]
 fn a_pending_intent_is_obeyed_first() {
-    use crate::platform::Platform;
     let bench = Bench::new(true, 3, "{strategy: canary, steps: [{weight: 34}, {pause: {}}]}");
     bench.deploy("v1", Options::default()).unwrap();
     bench.deploy("v2", Options::default()).unwrap();
-    let place = Place::new(&bench.world);
-    let mut state = bench.state();
-    state.intents.push(Intent { verb: Verb::Scale(5), by: "other".into(), at: lock(&bench.world).time() });
-    let stored = run(&bench.world, vec![Box::pin(place.load())]).pop().unwrap().unwrap().unwrap().unwrap();
-    let body = state.body();
-    run(&bench.world, vec![Box::pin(place.save(&body, Some(&stored.version)))]);
+    intend(&bench, Verb::Scale(5));
     bench.ask(Verb::Promote { full: false }).unwrap();
     let state = bench.state();
     assert_eq!((state.live.unwrap().revision, state.replicas), (2, 5), "{:?}", state.intents);
@@ -341,4 +335,45 @@ fn who_ends_leaves_a_retry_to_who_asks_for_it() {
     let state = bench.state();
     assert_eq!((state.live.unwrap().revision, state.deploys.len(), state.intents.len()), (2, 2, 0));
     bench.sound();
+}
+
+fn intend(bench: &Bench, verb: Verb) {
+    use crate::platform::Platform;
+    let place = Place::new(&bench.world);
+    let mut state = bench.state();
+    state.intents.push(Intent { verb, by: "other".into(), at: lock(&bench.world).time() });
+    let stored = run(&bench.world, vec![Box::pin(place.load())]).pop().unwrap().unwrap().unwrap().unwrap();
+    let body = state.body();
+    run(&bench.world, vec![Box::pin(place.save(&body, Some(&stored.version)))]);
+}
+
+/// Found by seed 331: a retry that somebody dead had asked for was told as obeyed, made one's own retry an error, and
+/// was never saved; whoever came next obeyed it once more.
+#[test]
+fn what_was_asked_before_is_done_even_where_it_leaves_nothing_to_ask() {
+    let bench = Bench::new(true, 3, "{strategy: canary, steps: [{weight: 34}, {pause: {}}]}");
+    bench.deploy("v1", Options::default()).unwrap();
+    bench.deploy("v2", Options::default()).unwrap();
+    bench.ask(Verb::Abort).unwrap();
+    intend(&bench, Verb::Retry);
+    let done = bench.ask(Verb::Retry).unwrap();
+    assert!(matches!(done, operate::Obeyed::Driven(outcome) if outcome.ended == Ended::Paused));
+    let state = bench.state();
+    assert_eq!((state.rollout.unwrap().stage, state.intents.len()), (Stage::Steps, 0));
+    bench.sound();
+}
+
+/// Found by seed 353: each further `promote --full` put the progress deadline off.
+#[test]
+fn a_second_full_promotion_changes_nothing() {
+    let bench = Bench::new(true, 3, "{strategy: canary, steps: [{weight: 34}, {pause: {}}]}");
+    bench.deploy("v1", Options::default()).unwrap();
+    bench.deploy("v2", Options::default()).unwrap();
+    let full = |state: &State, after: i64| {
+        let at = lock(&bench.world).time() + jiff::SignedDuration::from_secs(after);
+        let intent = Intent { verb: Verb::Promote { full: true }, by: "you".into(), at };
+        obey(state, &intent, at).unwrap().0
+    };
+    let once = full(&bench.state(), 0);
+    assert_eq!(full(&once, 30), once);
 }

@@ -19,6 +19,7 @@ pub fn schedule(seed: u64, recording: bool) -> String {
     calm(&bench, &script);
     settle(&bench);
     judge(&bench, &script);
+    answered(&bench, &script);
     // A version that dies when it has served for a while ends as the moment has it.
     let mortal = script.behaviours.iter().any(|(r, b)| *r == 2 && matches!(b, Behaviour::DiesAfter(_)));
     if script.plain && !mortal && bench.state().deploys.len() > 1 {
@@ -58,6 +59,7 @@ fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
             &script.rollout,
             &format!("autoscaling: {{min: {min}, max: {max}}}\n"),
         );
+        lock(&bench.world).scaling = Some(Scaler::free(min, max));
     }
     lock(&bench.world).recording = recording;
     bench.deploy("v1", Options::default()).unwrap();
@@ -151,6 +153,7 @@ fn calm(bench: &Bench, script: &Script) {
     world.silence_per_mille = 0;
     world.fates.clear();
     world.kill_at = None;
+    world.restless = false;
     world.dies.clear();
     world.asleep.clear();
     for actor in script.actors.iter().filter(|a| a.seen_dead) {
@@ -189,6 +192,22 @@ fn settle_rollout(bench: &Bench) {
     }
 }
 
+/// Everybody asked once: nobody is obeyed twice, and who is not hears of it.
+fn answered(bench: &Bench, script: &Script) {
+    let world = lock(&bench.world);
+    let promises = &world.laws.promises;
+    let twice =
+        script.actors.iter().find(|a| promises.obeyed.iter().any(|((by, _), n)| *by == a.name && *n > 1));
+    let twice = twice.map(|a| a.name.clone());
+    // Who dies, or loses an answer, may do so before it tells.
+    let deadly =
+        script.faults > 0 || script.kill_at.is_some() || script.actors.iter().any(|a| a.dies.is_some());
+    let lost: Vec<_> = promises.lost().into_iter().filter(|_| !deadly).cloned().collect();
+    drop(world);
+    assert_eq!(twice, None, "obeyed twice\n{}", told(bench, script));
+    assert!(lost.is_empty(), "asked for, and lost: {lost:?}\n{}", told(bench, script));
+}
+
 fn judge(bench: &Bench, script: &Script) {
     let state = bench.state();
     let told = || told(bench, script);
@@ -200,6 +219,7 @@ fn judge(bench: &Bench, script: &Script) {
         (world.revision(live.slot), world.available(live.slot), world.desired(live.slot));
     let others = world.present(live.slot.other());
     let (selection, route) = (world.selection, world.route.clone());
+    let (scaler, own) = (world.scaler(live.slot), world.scaling);
     drop(world);
     assert!(broken.is_empty(), "{:#?}\n{}", broken, told());
     assert!(state.under_way().is_none(), "it has not ended\n{}", told());
@@ -224,6 +244,7 @@ fn judge(bench: &Bench, script: &Script) {
     if let Some((routing, ..)) = route.filter(|_| !meddled.1) {
         assert!(routing.same(&Routing::all(live.slot)), "the route: {routing:?}\n{}", told());
     }
+    assert_eq!(scaler, own.filter(|_| scaler.is_some()), "the autoscaler's own bounds\n{}", told());
     let stage = state.rollout.map(|r| r.stage);
     if meddled == (false, false) && stage != Some(Stage::Failed) {
         assert_eq!(others, 0, "the other slot is not drained\n{}", told());

@@ -126,10 +126,10 @@ impl Cell {
     }
 
     /// An autoscaler, once: within its bounds at once, and now and then to any number there. Off without pods.
-    pub fn autoscale(&mut self, now: u64, dice: &mut Dice) -> bool {
+    pub fn autoscale(&mut self, now: u64, restless: bool, dice: &mut Dice) -> bool {
         let Some(scaler) = self.scaler.filter(|_| self.desired > 0) else { return false };
         let mut wanted = self.desired;
-        if dice.chance(30) {
+        if restless && dice.chance(30) {
             wanted = scaler.min + dice.below(u64::from(scaler.max - scaler.min) + 1) as u32;
         }
         wanted = wanted.clamp(scaler.min, scaler.max);

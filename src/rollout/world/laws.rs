@@ -38,6 +38,7 @@ pub struct Laws {
     numbers: BTreeMap<String, u32>,
     deploys: u32,
     live: Option<u32>,
+    pub promises: super::promises::Promises,
 }
 
 impl Laws {
@@ -67,7 +68,7 @@ fn only(slot: Slot) -> [bool; 2] {
 }
 
 impl World {
-    fn breaks(&mut self, why: String) {
+    pub(super) fn breaks(&mut self, why: String) {
         if self.broken.len() < 20 {
             self.broken.push(format!("at {}: {why}", self.now));
         }
@@ -259,6 +260,7 @@ impl World {
                 self.breaks(format!("{} was revision {known}, and is {}", revision.hash, revision.number));
             }
         }
+        self.judge_succession(&state);
         let last = state.deploys.last().map_or(0, |d| d.number);
         if last < self.laws.deploys {
             self.breaks(format!("deploy {last} after {}", self.laws.deploys));

@@ -89,6 +89,7 @@ impl Host for Machine {
     }
     fn emit(&self, event: &Event) {
         let mut world = lock(&self.world);
+        world.hear(event);
         if world.recording {
             let kind = crate::ui::Event::kind(event);
             world.note(|_| format!("[{}] {kind} {event:?}", self.name));

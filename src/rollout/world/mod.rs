@@ -8,6 +8,7 @@ mod fate;
 mod laws;
 mod machine;
 mod place;
+mod promises;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,6 +128,8 @@ pub struct World {
     pub floor: Option<u32>,
     /// Slots have autoscalers with these bounds, which ask for whatever they like within them.
     pub scaling: Option<Scaler>,
+    /// They go on asking for other numbers.
+    pub restless: bool,
     pub laws: Laws,
 }
 
@@ -181,6 +184,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         scraped: 0,
         floor: None,
         scaling: None,
+        restless: true,
         laws: Laws::default(),
     }))
 }
@@ -334,7 +338,7 @@ impl World {
             }
             self.mourned[index] = lost;
             cell.pods.retain(|p| p.gone_at.is_none_or(|at| at > now));
-            let scaled = cell.autoscale(now, &mut self.dice);
+            let scaled = cell.autoscale(now, self.restless, &mut self.dice);
             if cell.exists && now >= cell.acts_at {
                 cell.acted = cell.generation;
                 let how = self.behaviours.get(&cell.revision).copied().unwrap_or(Behaviour::Good);
