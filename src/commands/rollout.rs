@@ -153,6 +153,8 @@ impl View for Rbac {
 fn rbac(ctx: &Ctx, named: &cli::Named) -> anyhow::Result<u8> {
     ctx.block_on(async {
         let (service, platform) = open(ctx, named).await?;
+        // What was adopted has a name of its own; where there is no state, or no cluster, nothing was.
+        let _ = platform.load().await;
         let objects = crate::deploy::access(platform.as_ref(), &service)?;
         // What it has to say comes before the answer.
         drop(platform);

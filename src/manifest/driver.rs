@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::object::Kind;
 use super::{checksum, names, stores_secrets, to_yaml};
-use crate::rollout::Slot;
+use crate::rollout::{Adopted, Slot};
 use crate::service::{RouterKind, Service};
 
 /// Seconds that the ended Job, and with it the driver's log, is kept.
@@ -25,6 +25,8 @@ pub struct Driver<'a> {
     pub arguments: &'a [String],
     /// Where the analysis asks, besides the API server.
     pub ports: &'a [u16],
+    /// A Deployment of somebody else in a slot's place, and what scales it.
+    pub adopted: Option<Adopted>,
 }
 
 /// `orders-driver`.
@@ -66,7 +68,7 @@ pub fn access(driver: &Driver<'_>) -> Vec<Value> {
     let service = driver.service.service.as_str();
     let (name, of) =
         (name(service), |version: &str, kind: &str| object(service, version, kind, &name(service)));
-    let rules = rules(driver.service);
+    let rules = rules(driver.service, driver.adopted.as_ref());
     let mut account = with(of("v1", "ServiceAccount"), "automountServiceAccountToken", false.into());
     // Which rights it was made with, for those who may not read Roles.
     account["metadata"]["annotations"] = json!({names::CHECKSUM: checksum(&rules)});
@@ -79,7 +81,7 @@ pub fn access(driver: &Driver<'_>) -> Vec<Value> {
 }
 
 /// What a driver does, and nothing else: the names of what it changes are given wherever they are known.
-pub fn rules(service: &Service) -> Value {
+pub fn rules(service: &Service, adopted: Option<&Adopted>) -> Value {
     let name = service.service.as_str();
     let mut named = vec![name.to_owned()];
     named.extend(Slot::ALL.into_iter().map(|slot| names::slot(name, slot)));
@@ -126,6 +128,14 @@ pub fn rules(service: &Service) -> Value {
                 rules.push(rule(kind.group(), &[kind.plural()], &["get", "list", "watch", "create"], &[]));
                 rules.push(rule(kind.group(), &[kind.plural()], change, &named));
             }
+        }
+    }
+    if let Some(adopted) = adopted {
+        let deployment = std::slice::from_ref(&adopted.deployment);
+        rules.push(rule("apps", &["deployments"], &["patch"], deployment));
+        if let Some(scaler) = &adopted.scaler {
+            let name = std::slice::from_ref(&scaler.name);
+            rules.push(rule("autoscaling", &["horizontalpodautoscalers"], &["patch"], name));
         }
     }
     rules.into()
@@ -279,6 +289,7 @@ pub fn fulfilled(wanted: &Value, live: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::{Bounded, Scaler};
     use crate::service::PlatformKind;
 
     fn service(extra: &str) -> Service {
@@ -287,7 +298,14 @@ mod tests {
     }
 
     fn driver<'a>(service: &'a Service, arguments: &'a [String]) -> Driver<'a> {
-        Driver { service, namespace: "shop", image: "r/msctl@sha256:1", arguments, ports: &[9090] }
+        Driver {
+            service,
+            namespace: "shop",
+            image: "r/msctl@sha256:1",
+            arguments,
+            ports: &[9090],
+            adopted: None,
+        }
     }
 
     #[test]
@@ -321,15 +339,34 @@ mod tests {
 
     #[test]
     fn secrets_are_asked_for_only_where_some_are_stored() {
-        let mentions = |extra: &str| rules(&service(extra)).to_string().contains("\"secrets\"");
+        let mentions = |extra: &str| rules(&service(extra), None).to_string().contains("\"secrets\"");
         assert!(!mentions(""));
         assert!(!mentions("secrets: {KEY: {fromSecret: other/key}}\n"));
         assert!(mentions("secrets: {KEY: {fromEnv: KEY}}\n"));
-        let rules = rules(&service(""));
+        let rules = rules(&service(""), None);
         let broad = |r: &&Value| {
             ["*"].iter().any(|s| r["verbs"].to_string().contains(s) || r["resources"].to_string().contains(s))
         };
         assert_eq!(rules.as_array().unwrap().iter().find(broad), None, "no wildcard");
+    }
+
+    #[test]
+    fn what_was_adopted_may_be_patched_by_its_own_name() {
+        let adopted = Adopted {
+            slot: Slot::Blue,
+            deployment: "legacy".into(),
+            labels: Default::default(),
+            service: None,
+            scaler: Some(Bounded { name: "theirs".into(), own: Scaler::free(1, 3) }),
+            revision: 1,
+            active: true,
+        };
+        let rules = rules(&service(""), Some(&adopted));
+        for (resource, name) in [("deployments", "legacy"), ("horizontalpodautoscalers", "theirs")] {
+            let named = rules.as_array().unwrap().iter().filter(|r| r["resourceNames"] == json!([name]));
+            let named: Vec<_> = named.map(|r| (r["resources"].clone(), r["verbs"].clone())).collect();
+            assert_eq!(named, [(json!([resource]), json!(["patch"]))]);
+        }
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Kubernetes {
             image: &wanted.image,
             arguments: &wanted.arguments,
             ports: &wanted.ports,
+            adopted: self.adopted(),
         }
     }
 
