@@ -10,8 +10,8 @@ use crate::platform::{Error, Lease, Template};
 use crate::rollout::{Effect, Observation, Routing, Selection, Slot};
 use crate::service::{Amount, Duration};
 
-/// Raised when a call changes its meaning; an agent of another protocol is not spoken to.
-pub const PROTOCOL: u32 = 1;
+/// Raised when a call or its answer changes; an agent of another protocol is not spoken to.
+pub const PROTOCOL: u32 = 2;
 
 /// Who answers on the socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -233,4 +233,29 @@ pub struct ProcessStatus {
     pub restarts: u32,
     pub since: Timestamp,
     pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::SlotObservation;
+
+    /// An agent outlives the msctl that started it. What an older one does not send is read as its default, and a rollout
+    /// that waits for it waits until its deadline: `led_to` did.
+    #[test]
+    fn another_observation_is_another_protocol() {
+        let serde_json::Value::Object(slot) = serde_json::to_value(SlotObservation::default()).unwrap()
+        else {
+            panic!("an object")
+        };
+        let mut fields: Vec<&str> = slot.keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        let known = "available current desired in_public lagging led_to problems progressed ready replicas restarts \
+                     revision scaler terminating updated updated_available";
+        assert_eq!(
+            (PROTOCOL, fields.join(" ").as_str()),
+            (2, known),
+            "raise PROTOCOL, then tell the new fields here"
+        );
+    }
 }
