@@ -64,7 +64,7 @@ impl Bench {
     }
 
     pub fn ask(&self, verb: Verb) -> anyhow::Result<Obeyed> {
-        let (place, host) = (Place::new(&self.world), Machine::new(&self.world, "you"));
+        let (place, host) = (Place::named(&self.world, "you"), Machine::new(&self.world, "you"));
         run(&self.world, vec![Box::pin(operate::ask(&host, &place, "orders", "you", verb))])
             .pop()
             .unwrap()

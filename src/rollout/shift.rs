@@ -269,12 +269,19 @@ impl Turn<'_> {
         ))
     }
 
+    /// What of a slot can serve for sure: pods on their way out may still be counted by a watch that is late.
+    fn sure(&self, slot: super::Slot) -> replicas::Side {
+        let (seen, side) = (self.slot(slot), self.side(slot));
+        let counted = seen.current && !seen.lagging;
+        replicas::Side { available: if counted { side.available } else { 0 }, ..side }
+    }
+
     fn form_by_pods(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
         let (live, idle) = (self.live(), self.idle());
         if !self.select(Selection::Both) {
             return Formed::Waiting("the service's selector is widened".into());
         }
-        let next = replicas::toward(shape.pods, self.side(idle), self.side(live), self.bounds(rollout));
+        let next = replicas::toward(shape.pods, self.sure(idle), self.sure(live), self.bounds(rollout));
         self.scale(live, next.live);
         self.scale(idle, next.candidate);
         let seen = self.slot(live);
@@ -302,15 +309,22 @@ impl Turn<'_> {
         // The live slot follows the weight that is, and only then the one that is wanted.
         let there = present.routing.same(&wanted) && self.verified(rollout, shape, &wanted);
         let carried = replicas::carrying(replicas, 100 - present.routing.weight_of(idle).min(100));
-        let live_pods = if there { shape.pods.live } else { shape.pods.live.max(carried) };
+        let live_pods =
+            if there { shape.pods.live } else { shape.pods.live.max(carried).max(serving.desired) };
         let live_pods = match rollout.plan.dynamic_stable {
             // Callers inside the cluster still come by the service's own name; it moves at the switch.
             true if shape.weight >= 100 => serving.desired.clamp(1, replicas.max(1)),
             true => live_pods,
             false => shape.pods.live,
         };
+        // Someone may have pointed the service's own name at the candidate.
+        let free = shape.pods.candidate > 0 || self.unreached(idle);
+        if !free && self.seen.selection.is_some() {
+            self.select(Selection::only(live));
+        }
         // A slot shrinks only after the route no longer counts on it.
-        let candidate = if there { shape.pods.candidate } else { shape.pods.candidate.max(seen.desired) };
+        let candidate =
+            if there && free { shape.pods.candidate } else { shape.pods.candidate.max(seen.desired) };
         self.size(live_pods, candidate);
         if wanted.reaches(idle) && seen.available == 0 {
             if present.routing.reaches(idle) {

@@ -447,6 +447,51 @@ mod properties {
         assert_eq!([asks(0), asks(1)], [false, true]);
     }
 
+    fn decided(state: &State, seen: &Observation) -> Vec<Effect> {
+        step("orders", state, seen, jiff::Timestamp::UNIX_EPOCH).effects
+    }
+
+    /// Found by seed 6819: where someone had pointed the service's own name at the candidate, a step without weight took
+    /// its pods all the same.
+    #[test]
+    fn a_candidate_that_the_services_name_points_at_keeps_its_pods() {
+        let plan = planned(3, "{strategy: canary, steps: [{mirror: 0}, {weight: 25}]}");
+        let state = at(plan, 0, Stage::Steps, 3);
+        let seen =
+            Observation { selection: Some(Selection::Green), ..seen(3, 1, 1, Routing::all(Slot::Blue)) };
+        assert_eq!(decided(&state, &seen), [Effect::Select(Selection::Blue)]);
+    }
+
+    /// Found by seed 19149: under `dynamicStable` a weight that someone else had given the candidate shrank the live slot.
+    #[test]
+    fn a_live_slot_shrinks_for_no_weight_but_ours() {
+        let plan = planned(4, "{strategy: canary, dynamicStable: true, steps: [{weight: 34}]}");
+        let state = at(plan, 0, Stage::Steps, 4);
+        let effects = decided(&state, &seen(4, 2, 0, Routing::all(Slot::Green)));
+        let shrinks = |e: &Effect| matches!(e, Effect::Scale { slot: Slot::Blue, .. });
+        assert!(!effects.iter().any(shrinks), "{effects:?}");
+    }
+
+    /// Found by seed 16994: the candidate shrank and grew again, and a pod on its way out was counted where a late watch
+    /// still showed it.
+    #[test]
+    fn a_live_slot_shrinks_for_no_pod_that_is_on_its_way_out() {
+        let spec = resolved(2, "{strategy: canary, steps: [{weight: 100}]}").unwrap();
+        let plan = plan(&spec, &Facts { live: true, ..Facts::default() }).unwrap();
+        let state = at(plan, 0, Stage::Steps, 2);
+        let shrinks = |lagging: bool| {
+            let mut seen = Observation {
+                selection: Some(Selection::Both),
+                route: None,
+                ..seen(2, 2, 2, Routing::all(Slot::Blue))
+            };
+            seen.slots.get_mut(&Slot::Green).unwrap().lagging = lagging;
+            let shrunk = Effect::Scale { slot: Slot::Blue, replicas: 0 };
+            decided(&state, &seen).contains(&shrunk)
+        };
+        assert_eq!([shrinks(true), shrinks(false)], [false, true]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -73,6 +73,8 @@ fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
     world.laws.double = others
         || !(script.strategy == Strategy::Rolling || (script.strategy == Strategy::Canary && !script.router));
     world.laws.dynamic = rollout.dynamic_stable;
+    let hasty = script.actors.iter().filter(|a| matches!(a.act, Act::Ask(Verb::Abort) | Act::Undo));
+    world.laws.promises.hasty = hasty.map(|a| Machine::new(&bench.world, &a.name).holder()).collect();
     world.laws.autoscaled = script.autoscaled;
     world.behaviours.extend(script.behaviours.iter().copied());
     world.watch_delay = script.watch_delay;

@@ -211,7 +211,8 @@ impl World {
                         self.breaks(format!("weight given to {slot}, which has no available pod"));
                     }
                     let known = self.cell(slot).led_to(self.now) + self.laws.missing(self.now);
-                    let able = self.available(slot);
+                    // Taken from a slot that serves; one that does not is no better.
+                    let able = self.available(slot).min(self.cell(slot.other()).led_to(self.now));
                     if routing.weight_of(slot) > 0 && !before && self.laws.served && known == 0 && able > 0 {
                         self.breaks(format!("weight given to {slot}, whose Service leads to no pod"));
                     }

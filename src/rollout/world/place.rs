@@ -203,6 +203,7 @@ impl Platform for Place {
             if world.lease.as_ref() != seen {
                 return Err(Error::Conflict("the lease".into()));
             }
+            world.judge_taking(holder, seen);
             let version = world.version();
             let now = Some(world.time());
             let lease = Lease { holder: holder.into(), acquired: now, renewed: now, version };
@@ -221,6 +222,7 @@ impl Platform for Place {
             if world.lease.as_ref().map(|l| &l.version) != Some(&held.version) {
                 return Err(Error::Conflict("the lease".into()));
             }
+            world.judge_renewal(&holder(&self.name), held);
             let version = world.version();
             let holder = if release { String::new() } else { held.holder.clone() };
             if release {
@@ -293,6 +295,8 @@ impl Platform for Place {
             }
             let reread = self.view.lock().unwrap().reread;
             world.judge_writer(&holder(&self.name), effect, reread);
+            world.judge_fence(effect, epoch);
+            world.judge_drain(effect);
             world.apply(effect);
         }
         self.after(true).await?;
