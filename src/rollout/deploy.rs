@@ -409,7 +409,11 @@ pub(super) async fn drive_with(
 ) -> anyhow::Result<Outcome> {
     let end = driver.run(goal).await?;
     let seconds = driver.host.elapsed().saturating_sub(started).as_secs_f64();
-    let outcome = Outcome::of(&driver, end, changes, seconds);
+    let mut outcome = Outcome::of(&driver, end, changes, seconds);
+    if goal.mode == Mode::Settle && end == End::Idle {
+        // What was changed beside the version is there, and every slot is whole.
+        outcome.ended = Ended::Healthy;
+    }
     let refusal = driver::refusal(&driver, end);
     match end {
         End::Healthy | End::Aborted => driver::finish(&mut driver, tail).await,
