@@ -111,16 +111,28 @@ impl Bench {
 pub struct Snapshot(pub BTreeMap<String, Value>);
 
 impl Snapshot {
-    /// Once no pod is on its way out.
+    /// Once no pod is on its way out, and endpoints, which trail the pods, have caught up with them.
     pub fn settled(namespace: &str) -> Self {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             let now = Snapshot::of(namespace);
-            if !now.0["pods"].to_string().contains("going") || Instant::now() > end {
+            let going = now.0["pods"].to_string().contains("going");
+            if (!going && now.endpoints_follow()) || Instant::now() > end {
                 return now;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// A slot that the public Service has endpoints of has one for each of its pods.
+    fn endpoints_follow(&self) -> bool {
+        let pods = |slot: &str| -> u64 {
+            let of_slot = |(key, _): &(&String, &Value)| key.split(' ').next() == Some(slot);
+            let counts = self.0["pods"].as_object().into_iter().flatten();
+            counts.filter(of_slot).filter_map(|(_, n)| n.as_u64()).sum()
+        };
+        let mut public = self.0["public"].as_object().into_iter().flatten();
+        public.all(|(slot, n)| n.as_u64() == Some(pods(slot)))
     }
 
     pub fn of(namespace: &str) -> Self {
