@@ -67,12 +67,12 @@ impl Outcome {
     pub(super) fn of(driver: &Driver<'_>, end: End, changes: Vec<Change>, seconds: f64) -> Outcome {
         let rollout = driver.state.rollout.as_ref().map(|r| r.revision);
         let live = driver.state.live.map(|l| l.revision);
-        let revision = if end == End::Idle { live } else { rollout }.unwrap_or(0);
+        let revision = if matches!(end, End::Settled | End::Idle) { live } else { rollout }.unwrap_or(0);
         Outcome {
             service: driver.service.to_owned(),
             place: driver.platform.place(),
             ended: match end {
-                End::Healthy | End::Failed => Ended::Healthy,
+                End::Healthy | End::Settled | End::Failed => Ended::Healthy,
                 End::Idle => Ended::Unchanged,
                 End::Reached => Ended::Reached,
                 End::Paused => Ended::Paused,
@@ -409,15 +409,13 @@ pub(super) async fn drive_with(
 ) -> anyhow::Result<Outcome> {
     let end = driver.run(goal).await?;
     let seconds = driver.host.elapsed().saturating_sub(started).as_secs_f64();
-    let mut outcome = Outcome::of(&driver, end, changes, seconds);
-    if goal.mode == Mode::Settle && end == End::Idle {
-        // What was changed beside the version is there, and every slot is whole.
-        outcome.ended = Ended::Healthy;
-    }
+    let outcome = Outcome::of(&driver, end, changes, seconds);
     let refusal = driver::refusal(&driver, end);
     match end {
         End::Healthy | End::Aborted => driver::finish(&mut driver, tail).await,
-        End::Reached | End::Paused | End::Failed | End::Idle | End::Detached => driver.release().await,
+        End::Reached | End::Paused | End::Failed | End::Settled | End::Idle | End::Detached => {
+            driver.release().await
+        }
     }
     match refusal {
         // Who said abort is obeyed; everyone else's version was refused.

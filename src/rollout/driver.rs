@@ -57,6 +57,8 @@ pub enum End {
     Paused,
     Aborted,
     Failed,
+    /// What was changed beside a rollout is there, and every slot is whole.
+    Settled,
     /// Nothing more is due.
     Idle,
     /// Another drives on.
@@ -434,7 +436,7 @@ impl<'a> Driver<'a> {
             }
             Mode::Settle => {
                 let whole = self.seen.slots.values().all(|s| s.desired == 0 || s.settled(s.desired));
-                (quiet && whole && !self.state.resizing).then_some(End::Idle)
+                (quiet && whole && !self.state.resizing).then_some(End::Settled)
             }
             Mode::Once => once::once(&self.due(end)),
         }

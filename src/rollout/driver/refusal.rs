@@ -12,7 +12,7 @@ pub fn refusal(driver: &Driver<'_>, end: End) -> Option<anyhow::Error> {
     let kind = match end {
         End::Aborted => Kind::Refused,
         End::Failed => Kind::Failed,
-        End::Healthy | End::Reached | End::Paused | End::Idle | End::Detached => return None,
+        End::Healthy | End::Reached | End::Paused | End::Settled | End::Idle | End::Detached => return None,
     };
     let serves = match (kind, live) {
         (Kind::Refused, Some(live)) => format!("; revision {live} serves"),
