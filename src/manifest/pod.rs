@@ -13,7 +13,9 @@ const PRE_STOP: u32 = 5;
 /// Covers the pre-stop and the 20 s a service may take to drain.
 const GRACE: u32 = 30;
 /// Seconds a service may take until it answers at all: a JVM on a busy node needs one minute.
-const START: u32 = 120;
+const START: u64 = 120;
+/// Seconds between two questions whether it lives, and how many it may miss.
+const LIVE: (u64, u32) = (10, 3);
 
 pub(super) fn template(input: &Input<'_>, configuration: &Configuration) -> Value {
     let service = input.service;
@@ -63,13 +65,15 @@ fn container(input: &Input<'_>, configuration: &Configuration) -> Value {
             "periodSeconds": period.max(1), "timeoutSeconds": 2, "failureThreshold": failures,
         })
     };
+    // No startup probe: readiness is not asked for before it has passed, which costs every pod up to a second.
+    let mut live = probe(&service.health.live, LIVE.0, LIVE.1);
+    live["initialDelaySeconds"] = (START - LIVE.0 * u64::from(LIVE.1)).into();
     let mut container = json!({
         "name": names::CONTAINER,
         "image": input.image,
         "ports": [{"name": names::PORT_NAME, "containerPort": service.port, "protocol": "TCP"}],
         "env": variables(service),
-        "startupProbe": probe(&service.health.live, 1, START),
-        "livenessProbe": probe(&service.health.live, 10, 3),
+        "livenessProbe": live,
         "readinessProbe": probe(&service.health.ready, service.health.period.0.as_secs(), 3),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
         "resources": resources(service),

@@ -40,6 +40,10 @@ fn a_pod_is_admitted_under_restricted() {
     );
     assert_eq!(container["env"][0], serde_json::json!({"name": "PORT", "value": "8080"}));
     assert_eq!(container["readinessProbe"]["periodSeconds"], 1);
+    let live = &container["livenessProbe"];
+    let [delay, period, failures] = ["initialDelaySeconds", "periodSeconds", "failureThreshold"]
+        .map(|key| live[key].as_u64().expect("a number"));
+    assert_eq!(delay + period * failures, 120, "a slow start is no death: {live}");
     assert!(pod["volumes"].as_array().expect("volumes").iter().all(|v| v.get("emptyDir").is_some()));
 }
 
