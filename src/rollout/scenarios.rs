@@ -425,7 +425,7 @@ fn scenario_34_traffic_pointed_back_to_the_old_slot() {
     assert_eq!(lock(&bench.world).available(Slot::Blue), 2, "no pod was taken");
     bench.ask(Verb::Resume).unwrap();
     let world = lock(&bench.world);
-    assert_eq!((world.selection, world.present(Slot::Blue)), (Some(Selection::Green), 0));
+    assert_eq!((world.selection, world.desired(Slot::Blue)), (Some(Selection::Green), 0));
     drop(world);
     bench.sound();
 }

@@ -56,14 +56,13 @@ impl Turn<'_> {
         let idle = self.idle();
         let kept = Turn::floor(rollout).max(SignedDuration::from_secs(delay as i64));
         let due = rollout.stage_since + kept;
-        if !self.slot(idle).empty() {
+        if !self.given_up(idle) {
             if self.now < due {
                 self.wake(due);
-                return false;
+            } else if !self.pointed_at(idle) {
+                self.drained(idle);
             }
-            if self.pointed_at(idle) || !self.drained(idle) {
-                return false;
-            }
+            return false;
         }
         if !self.unbind(idle) {
             return false;
@@ -112,7 +111,7 @@ impl Turn<'_> {
     pub(super) fn drain_previous(&mut self, rollout: &Rollout) -> bool {
         let Some(previous) = self.state.previous else { return false };
         let seen = self.slot(previous.slot);
-        if seen.empty() {
+        if self.given_up(previous.slot) {
             // A replica canary's selector reached both slots; nothing is left of the old one to reach.
             if self.seen.selection == Some(Selection::Both) && !self.select(Selection::only(self.live())) {
                 return false;
@@ -132,6 +131,11 @@ impl Turn<'_> {
             self.drained(previous.slot);
         }
         false
+    }
+
+    /// No pod of the slot serves or comes back. What is on its way out ends by itself; the next rollout waits for it.
+    fn given_up(&self, slot: super::Slot) -> bool {
+        self.slot(slot).settled(0)
     }
 
     /// Someone points traffic at a slot that is to lose its pods: hold and name them, or, told to, point it back.
