@@ -2,8 +2,6 @@
 #   docker build -t REGISTRY/msctl:VERSION .
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-# The last stage has no zlib.
-ENV LIBZ_SYS_STATIC=1
 # The sources that a build reads, in the order in which they change.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY templates templates
