@@ -1,6 +1,6 @@
 //! Rollouts beside autoscalers that ask for what they like: nobody is starved, nothing is reset, bounds come back.
 
-use super::operate::Obeyed;
+use super::ask::Obeyed;
 use super::scenarios::{Bench, code, first};
 use super::world::{Machine, lock};
 use super::*;

@@ -6,7 +6,7 @@ use super::analysis::{Judging, Metric};
 use super::deploy;
 use super::state::State;
 use super::story::{Judged, Story, adjust, judge};
-use super::{host, operate, tell};
+use super::{host, look, tell};
 use crate::error::Failure;
 use crate::platform::Platform;
 use crate::service::Service;
@@ -75,7 +75,7 @@ pub async fn story(
     let state = load(platform, service).await?;
     let known = || state.deploys.iter().map(|d| d.number.to_string()).collect::<Vec<_>>().join(", ");
     let Some(number) = number.or(state.deploys.last().map(|d| d.number)) else {
-        return Err(operate::not_deployed(service, &place));
+        return Err(look::not_deployed(service, &place));
     };
     let kept = tell::classify(platform.stories(Some(number)).await, &place)?;
     let kept = kept.last().and_then(|s| Story::parse(&s.body));
@@ -98,7 +98,7 @@ fn no_deploy(service: &str, number: u32, known: &str) -> anyhow::Error {
 
 async fn load(platform: &dyn Platform, service: &str) -> anyhow::Result<State> {
     let state = deploy::load(platform, service).await?;
-    state.ok_or_else(|| operate::not_deployed(service, &platform.place()))
+    state.ok_or_else(|| look::not_deployed(service, &platform.place()))
 }
 
 async fn read(

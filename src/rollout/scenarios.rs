@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::ask::{self, Obeyed};
 use super::deploy::{Outcome, rolled};
-use super::operate::{self, Obeyed};
 use super::world::{Behaviour, Machine, Place, Shared, lock, run, world};
 use super::*;
+use super::{attach, look, undo};
 use crate::error;
 use crate::platform::{Platform, Release, Template};
 use crate::service::{Service, Strategy};
@@ -65,7 +66,7 @@ impl Bench {
 
     pub fn ask(&self, verb: Verb) -> anyhow::Result<Obeyed> {
         let (place, host) = (Place::named(&self.world, "you"), Machine::new(&self.world, "you"));
-        run(&self.world, vec![Box::pin(operate::ask(&host, &place, "orders", "you", verb))])
+        run(&self.world, vec![Box::pin(ask::ask(&host, &place, "orders", "you", verb))])
             .pop()
             .unwrap()
             .expect("not killed")
@@ -73,7 +74,7 @@ impl Bench {
 
     pub fn undo(&self, to: Option<u32>) -> anyhow::Result<Obeyed> {
         let (place, host) = (Place::new(&self.world), Machine::new(&self.world, "me"));
-        run(&self.world, vec![Box::pin(operate::back(&host, &place, &self.service, "me", to))])
+        run(&self.world, vec![Box::pin(undo::back(&host, &place, &self.service, "me", to))])
             .pop()
             .unwrap()
             .expect("not killed")
@@ -81,7 +82,7 @@ impl Bench {
 
     pub fn attach(&self, once: bool) -> anyhow::Result<Outcome> {
         let (place, host) = (Place::new(&self.world), Machine::new(&self.world, "me"));
-        run(&self.world, vec![Box::pin(operate::resume(&host, &place, "orders", once))])
+        run(&self.world, vec![Box::pin(attach::resume(&host, &place, "orders", once))])
             .pop()
             .unwrap()
             .expect("not killed")
@@ -89,7 +90,7 @@ impl Bench {
 
     pub fn status(&self) -> Status {
         let place = Place::new(&self.world);
-        run(&self.world, vec![Box::pin(operate::look(&place, "orders"))]).pop().unwrap().unwrap().unwrap().2
+        run(&self.world, vec![Box::pin(look::look(&place, "orders"))]).pop().unwrap().unwrap().unwrap().2
     }
 
     pub fn state(&self) -> State {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::error;
+use crate::rollout::ask;
 use crate::rollout::deploy::rolled;
 use crate::rollout::host::Host;
-use crate::rollout::operate;
 use crate::rollout::scenarios::{Bench, template};
 use crate::rollout::world::{Behaviour, Machine, Place, Task, lock, run};
 use crate::rollout::*;
@@ -171,7 +171,7 @@ fn scenario_30_abort_from_elsewhere() {
                 you.sleep(Duration::from_secs(20)).await;
             }
             let asked = lock(&bench.world).now;
-            operate::ask(&you, &at_you, "orders", "you", Verb::Abort).await.unwrap();
+            ask::ask(&you, &at_you, "orders", "you", Verb::Abort).await.unwrap();
             lock(&bench.world).now - asked
         };
         let results = run(&bench.world, vec![Box::pin(driven) as Task<'_, u64>, Box::pin(aborted)]);
@@ -323,12 +323,12 @@ fn who_ends_leaves_a_retry_to_who_asks_for_it() {
     };
     let retried = async {
         you.sleep(Duration::from_secs(20)).await;
-        operate::ask(&you, &at_you, "orders", "you", Verb::Abort).await.unwrap();
+        ask::ask(&you, &at_you, "orders", "you", Verb::Abort).await.unwrap();
         while lock(&bench.world).desired(Slot::Green) > 0 {
             you.sleep(Duration::from_millis(50)).await;
         }
-        let done = operate::ask(&you, &at_you, "orders", "you", Verb::Retry).await.unwrap();
-        matches!(done, operate::Obeyed::Driven(outcome) if outcome.ended == Ended::Healthy)
+        let done = ask::ask(&you, &at_you, "orders", "you", Verb::Retry).await.unwrap();
+        matches!(done, ask::Obeyed::Driven(outcome) if outcome.ended == Ended::Healthy)
     };
     let results = run(&bench.world, vec![Box::pin(driven) as Task<'_, bool>, Box::pin(retried)]);
     assert_eq!(results, [Some(true), Some(true)], "{}", lock(&bench.world).log.join("\n"));
@@ -357,7 +357,7 @@ fn what_was_asked_before_is_done_even_where_it_leaves_nothing_to_ask() {
     bench.ask(Verb::Abort).unwrap();
     intend(&bench, Verb::Retry);
     let done = bench.ask(Verb::Retry).unwrap();
-    assert!(matches!(done, operate::Obeyed::Driven(outcome) if outcome.ended == Ended::Paused));
+    assert!(matches!(done, ask::Obeyed::Driven(outcome) if outcome.ended == Ended::Paused));
     let state = bench.state();
     assert_eq!((state.rollout.unwrap().stage, state.intents.len()), (Stage::Steps, 0));
     bench.sound();

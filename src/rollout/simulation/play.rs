@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::script::{Act, Actor, Script};
 use crate::rollout::deploy::rolled;
 use crate::rollout::host::Host;
-use crate::rollout::operate;
 use crate::rollout::scenarios::{Bench, template};
 use crate::rollout::world::{Behaviour, Fate, Machine, Place, Task, lock, run_named};
 use crate::rollout::*;
+use crate::rollout::{ask, attach, undo};
 use crate::service::Strategy;
 
 /// Plays the schedule of `seed`; its log, where it is recorded. Panics with what it broke.
@@ -138,9 +138,9 @@ async fn act(
             };
             rolled(machine, place, by, release, &template(version), &options).await.err()
         }
-        Act::Ask(verb) => operate::ask(machine, place, "orders", by, verb.clone()).await.err(),
-        Act::Undo => operate::back(machine, place, &bench.service, by, None).await.err(),
-        Act::Attach { once } => operate::resume(machine, place, "orders", *once).await.err(),
+        Act::Ask(verb) => ask::ask(machine, place, "orders", by, verb.clone()).await.err(),
+        Act::Undo => undo::back(machine, place, &bench.service, by, None).await.err(),
+        Act::Attach { once } => attach::resume(machine, place, "orders", *once).await.err(),
     };
     lock(&bench.world).note(|_| match wrong {
         Some(error) => format!("[{by}] {:?} ends: {error:#}", actor.act),

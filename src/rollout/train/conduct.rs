@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::deploy::{self, Ended, Outcome};
 use super::super::host::Host;
-use super::super::operate;
 use super::super::state::{State, Verb};
 use super::super::{Event, Options, Stage};
+use super::super::{ask, undo};
 use super::decide::{Decision, Order, Place, decide};
 use super::host::CarHost;
 use crate::error::{self, Failure, Kind};
@@ -199,7 +199,7 @@ impl<'a> Conductor<'a> {
         let (host, by, cars, nudge) = (self.host, self.by, self.cars, self.nudges[at].clone());
         async move {
             let car = &cars[at];
-            let told = operate::tell_driver(host, car.platform, &car.release.service.service, by, verb);
+            let told = ask::tell_driver(host, car.platform, &car.release.service.service, by, verb);
             let nudging = async {
                 loop {
                     host.sleep(NUDGE).await;
@@ -222,7 +222,7 @@ impl<'a> Conductor<'a> {
             // What it reports on its way back is no news of the way there.
             let nudge = Arc::default();
             let seen = CarHost { inner: host, at: usize::MAX, label: &car.label, places, stop, nudge };
-            let done = operate::back(&seen, car.platform, &car.release.service, by, None).await;
+            let done = undo::back(&seen, car.platform, &car.release.service, by, None).await;
             Came::Returned(at, done.map(|_| ()))
         }
         .boxed_local()

@@ -1,0 +1,135 @@
+//! The operation behind `rollout undo`: a rollout whose target was live before.
+
+use std::time::Duration;
+
+use super::ask::{Obeyed, ask};
+use super::driver::{Driver, Goal, Mode};
+use super::host::{Host, Process, person};
+use super::lock::Patience;
+use super::look::{look, not_deployed};
+use super::state::{State, Verb};
+use super::{Event, Facts, Motion, Options, Spec, Until, deploy, plan, start, tell};
+use crate::context::Ctx;
+use crate::error::Failure;
+use crate::platform::Platform;
+use crate::service::{Service, Strategy};
+
+/// Returns to the last revision that was live, or to `to`; during a rollout that is, first, an abort.
+pub async fn undo(
+    ctx: &Ctx,
+    platform: &dyn Platform,
+    service: &Service,
+    to: Option<u32>,
+) -> anyhow::Result<Obeyed> {
+    let host = Process::new(ctx);
+    let done = back(&host, platform, service, &person(ctx), to).await;
+    host.finish();
+    done
+}
+
+pub(super) async fn back(
+    host: &dyn Host,
+    platform: &dyn Platform,
+    service: &Service,
+    by: &str,
+    to: Option<u32>,
+) -> anyhow::Result<Obeyed> {
+    let name = service.service.as_str();
+    let place = platform.place();
+    let state = deploy::load(platform, name).await?.ok_or_else(|| not_deployed(name, &place))?;
+    let shifting = state.under_way().is_some_and(|r| r.from.is_some());
+    if shifting {
+        let aborted = ask(host, platform, name, by, Verb::Abort).await?;
+        if to.is_none() || to == state.live.map(|l| l.revision) {
+            return Ok(aborted);
+        }
+    }
+    let target = target(&state, name, to)?;
+    if state.live.is_some_and(|l| l.revision == target) {
+        let (_, _, status) = look(platform, name).await?;
+        return Ok(Obeyed::Said(format!("revision {target} is live already"), status));
+    }
+    let started = host.elapsed();
+    let begun = Driver::begin(host, platform, name, Patience::For(Duration::ZERO)).await;
+    let mut driver = tell::classified(begun, &place)?;
+    if let Err(error) = begin_undo(&mut driver, service, target, by).await {
+        driver.release().await;
+        return Err(error);
+    }
+    deploy::drive(driver, &Goal::new(Mode::Drive(Until::Healthy)), Vec::new(), started)
+        .await
+        .map(Obeyed::Driven)
+}
+
+fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
+    let lives = state.lives();
+    let known = || lives.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    match to {
+        None => state.undo_target().ok_or_else(|| {
+            Failure::failed("no-target", format!("no revision of {name} was live before the present one"))
+                .into()
+        }),
+        Some(number) if lives.contains(&number) && state.revision(number).is_some_and(|r| !r.pruned) => {
+            Ok(number)
+        }
+        Some(number) => Err(Failure::failed(
+            "no-target",
+            format!("revision {number} of {name} was never live, or is no longer kept"),
+        )
+        .hint(format!("live were: {}", known()))
+        .into()),
+    }
+}
+
+async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by: &str) -> anyhow::Result<()> {
+    let place = driver.platform.place();
+    let can = tell::classify(driver.platform.capabilities().await, &place)?;
+    tell::classify(driver.observe().await, &place)?;
+    let mut state = driver.state.clone();
+    let scaler = state.live.and_then(|l| driver.seen.slots.get(&l.slot)?.scaler);
+    // An undo is of a version: bounds that a person gave the autoscaler since stay.
+    if let Some(seen) = scaler.filter(|s| !s.held && state.under_way().is_none()) {
+        state.scaling = state.scaling.map(|_| seen);
+    }
+    let last = state.deploys.iter().rev().find(|d| d.result == super::DeployResult::Healthy);
+    let strategy = match last {
+        Some(deploy) if deploy.in_place => Strategy::Rolling,
+        Some(deploy) if deploy.from.is_none() => Strategy::Rolling,
+        // The way back is no test; where it needs steps at all, a canary's are meant.
+        Some(deploy) if matches!(deploy.strategy, Strategy::Rolling | Strategy::Ab | Strategy::Mirror) => {
+            Strategy::Canary
+        }
+        Some(deploy) => deploy.strategy,
+        None => Strategy::Rolling,
+    };
+    let spec = Spec::resolve(service, &Options { strategy: Some(strategy), ..Default::default() })?;
+    let spec =
+        Spec { replicas: state.replicas, autoscaled: state.autoscaled, scaling: state.scaling, ..spec };
+    let idle = state.idle();
+    let kept = driver.seen.slots.get(&idle).is_some_and(|s| {
+        s.revision == target && s.updated_available >= spec.replicas.max(1) && s.terminating == 0
+    });
+    let facts = Facts {
+        router: can.router.as_ref().map(|_| can.route_lag.as_millis() as u64),
+        can: can.abilities,
+        live: true,
+        kept,
+        known: state.recent(target, spec.window),
+    };
+    let plan = plan(&spec, &facts)?;
+    let kept = kept && plan.motion != Motion::InPlace;
+    let mut next = start(&state, plan, target, kept, by, driver.seen.time);
+    if let Some(deploy) = next.deploys.last_mut() {
+        deploy.undo = true;
+    }
+    let events = tell::classify(driver.begin_with(next).await, &place)?;
+    driver.tell(Event::Started {
+        service: driver.service.to_owned(),
+        revision: target,
+        from: state.live.map(|l| l.revision),
+        strategy: format!("undo ({strategy})"),
+        image: state.revision(target).map(|r| r.image.clone()).unwrap_or_default(),
+    });
+    events.into_iter().for_each(|event| driver.tell(event));
+    Ok(())
+}
