@@ -14,11 +14,13 @@ impl Driver<'_> {
     /// Loads the state; after a driver that died, was overtaken or lost its Lease, raises the epoch everywhere before
     /// anything else. `fresh`: there was no Lease at all, so nobody knows who may still write.
     pub(super) async fn take_over(&mut self, from: Option<String>, fresh: bool) -> anyhow::Result<()> {
+        self.unfenced = from.is_some() || fresh;
         self.load().await?;
-        if (from.is_none() && !fresh) || self.version.is_none() {
+        // Without a document there is nothing to fence.
+        self.unfenced &= self.version.is_some();
+        if !self.unfenced {
             return Ok(());
         }
-        self.unfenced = true;
         for attempt in 1.. {
             match self.raise().await {
                 Ok(()) => break,

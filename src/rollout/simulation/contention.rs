@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::error;
 use crate::rollout::ask;
 use crate::rollout::deploy::rolled;
+use crate::rollout::driver::Driver;
 use crate::rollout::host::Host;
+use crate::rollout::lock::Patience;
 use crate::rollout::scenarios::{Bench, template};
 use crate::rollout::world::{Behaviour, Machine, Place, Task, lock, run};
 use crate::rollout::*;
@@ -291,6 +293,22 @@ fn a_failed_take_over_is_taken_over() {
             assert!(world.epochs().iter().all(|e| *e >= 2), "{lease:?} {:?}", world.epochs());
         }
     }
+}
+
+/// Found by seed 6129: a take-over that could not even read the state gave the Lease up as if all were fenced.
+#[test]
+fn a_take_over_that_reads_no_state_is_taken_over() {
+    let bench = bench(true, "canary", Behaviour::Good);
+    let (place, host) = (Place::new(&bench.world), Machine::new(&bench.world, "me"));
+    let gone =
+        crate::platform::Lease { holder: "elsewhere".into(), ..lock(&bench.world).lease.clone().unwrap() };
+    lock(&bench.world).lease = Some(gone);
+    lock(&bench.world).dead.insert("elsewhere".into());
+    lock(&bench.world).rewrite("unreadable".into());
+    let fails = async { Driver::begin(&host, &place, "orders", Patience::None).await.is_err() };
+    assert_eq!(run(&bench.world, vec![Box::pin(fails) as Task<'_, bool>]), [Some(true)]);
+    let lease = lock(&bench.world).lease.clone().unwrap();
+    assert_eq!(lease.holder, host.holder(), "whoever comes next raises the epoch");
 }
 
 /// Found by seed 771: pods that cannot be asked answer at once, and were asked again at once, without end.
