@@ -309,8 +309,11 @@ impl Turn<'_> {
         // The live slot follows the weight that is, and only then the one that is wanted.
         let there = present.routing.same(&wanted) && self.verified(rollout, shape, &wanted);
         let carried = replicas::carrying(replicas, 100 - present.routing.weight_of(idle).min(100));
-        let live_pods =
-            if there { shape.pods.live } else { shape.pods.live.max(carried).max(serving.desired) };
+        let live_pods = if there {
+            shape.pods.live
+        } else {
+            shape.pods.live.max(carried).max(serving.desired.min(replicas))
+        };
         let live_pods = match rollout.plan.dynamic_stable {
             // Callers inside the cluster still come by the service's own name; it moves at the switch.
             true if shape.weight >= 100 => serving.desired.clamp(1, replicas.max(1)),

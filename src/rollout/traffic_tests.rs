@@ -492,6 +492,22 @@ mod properties {
         assert_eq!([shrinks(true), shrinks(false)], [false, true]);
     }
 
+    /// Found by seed 4902: under `dynamicStable` live pods that a smaller number no longer asks for stayed beside the
+    /// candidate's.
+    #[test]
+    fn a_dynamic_live_slot_keeps_no_more_than_is_asked_for() {
+        let plan = planned(1, "{strategy: canary, dynamicStable: true, steps: [{weight: 34}]}");
+        let state = at(plan, 0, Stage::Steps, 1);
+        let effects = decided(&state, &seen(3, 0, 0, Routing::all(Slot::Blue)));
+        assert_eq!(
+            effects,
+            [
+                Effect::Scale { slot: Slot::Blue, replicas: 1 },
+                Effect::Scale { slot: Slot::Green, replicas: 1 }
+            ]
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
