@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::replicas::{self, Counts, Side};
+use super::replicas::{self, Counts};
 use super::state::{Cause, DeployResult, Rollout, Stage};
 use super::step::Turn;
 use super::{Effect, Event, Motion, Routing, Selection, Slot};
@@ -68,14 +68,10 @@ impl Turn<'_> {
     /// enough to take them all.
     pub(super) fn traffic_is_back(&mut self, rollout: &Rollout) -> bool {
         let (live, idle) = (self.live(), self.idle());
-        let (seen, serving) = (self.slot(idle), self.slot(live));
+        let (seen, serving) = (self.slot(idle), self.sure(live));
         let replicas = self.replicas();
         let bounds = self.bounds(rollout);
-        // Where live pods had made room, those on their way out may still be counted by a watch that is late.
-        let shrunk = rollout.plan.motion == Motion::Replicas || rollout.plan.dynamic_stable;
-        let counted = !shrunk || (serving.current && !serving.lagging);
-        let present = serving.available.min(serving.desired);
-        let enough = (counted && present >= bounds.floor()) || seen.available == 0 || rollout.plan.proceed;
+        let enough = serving.available >= bounds.floor() || seen.available == 0 || rollout.plan.proceed;
         if let Some(route) = self.seen.route.clone() {
             let all = Routing::all(live);
             if !route.routing.same(&all) {
@@ -97,9 +93,7 @@ impl Turn<'_> {
             Some(Selection::Both) => {
                 let keep = seen.desired.min(bounds.surge);
                 let target = Counts { candidate: keep, live: replicas };
-                let sure = if counted { present } else { 0 };
-                let side = Side { desired: serving.desired, available: sure };
-                let next = replicas::toward(target, self.side(idle), side, bounds);
+                let next = replicas::toward(target, self.side(idle), serving, bounds);
                 if self.sizes_live() || next.live > serving.desired {
                     self.scale(live, next.live);
                 }

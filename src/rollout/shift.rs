@@ -269,13 +269,6 @@ impl Turn<'_> {
         ))
     }
 
-    /// What of a slot can serve for sure: pods on their way out may still be counted by a watch that is late.
-    fn sure(&self, slot: super::Slot) -> replicas::Side {
-        let (seen, side) = (self.slot(slot), self.side(slot));
-        let counted = seen.current && !seen.lagging;
-        replicas::Side { available: if counted { side.available } else { 0 }, ..side }
-    }
-
     fn form_by_pods(&mut self, rollout: &Rollout, shape: &Shape) -> Formed {
         let (live, idle) = (self.live(), self.idle());
         if !self.select(Selection::Both) {

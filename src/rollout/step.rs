@@ -110,6 +110,13 @@ impl Turn<'_> {
         Side { desired: seen.desired, available: seen.available }
     }
 
+    /// What of a slot can serve for sure: pods on their way out may still be counted by a watch that is late.
+    pub fn sure(&self, slot: Slot) -> Side {
+        let (seen, side) = (self.slot(slot), self.side(slot));
+        let counted = seen.current && !seen.lagging;
+        Side { available: if counted { side.available.min(side.desired) } else { 0 }, ..side }
+    }
+
     pub fn scale(&mut self, slot: Slot, replicas: u32) {
         self.bind(slot, replicas, replicas);
         self.set(slot, replicas);

@@ -508,6 +508,19 @@ mod properties {
         );
     }
 
+    /// The live slot had shrunk and was asked to grow again: a late watch still shows pods that are going.
+    #[test]
+    fn an_abort_gives_no_weight_to_live_pods_on_their_way_out() {
+        let plan = planned(4, "{strategy: canary, dynamicStable: true, steps: [{weight: 50}]}");
+        let state = at(plan, 0, Stage::Retreat, 4);
+        let given = |lagging: bool| {
+            let mut seen = seen(4, 2, 2, Routing::split(Slot::Green, 50));
+            seen.slots.get_mut(&Slot::Blue).unwrap().lagging = lagging;
+            decided(&state, &seen).contains(&Effect::Route(Routing::all(Slot::Blue)))
+        };
+        assert_eq!([given(true), given(false)], [false, true]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
