@@ -46,7 +46,7 @@ impl Turn<'_> {
     }
 
     /// The slot's autoscaler as it is without a rollout.
-    fn own(&self, slot: Slot) -> Option<Scaler> {
+    pub(super) fn own(&self, slot: Slot) -> Option<Scaler> {
         match self.state.adopted.as_ref().filter(|a| a.active && a.slot == slot) {
             Some(adopted) => adopted.scaler.as_ref().map(|s| s.own),
             None => self.state.scaling,

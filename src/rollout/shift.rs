@@ -244,6 +244,10 @@ impl Turn<'_> {
 
     fn pods_of(&self, wanted: u32) -> Formed {
         let seen = self.slot(self.idle());
+        // An autoscaler that need not keep them may be about to take them.
+        if self.own(self.idle()).is_some() && seen.scaler.is_some_and(|s| s.min < wanted) {
+            return Formed::Waiting(format!("the autoscaler of {} is to keep {wanted} pods", self.idle()));
+        }
         let wanted = if self.state.autoscaled { wanted.max(seen.desired) } else { wanted };
         if seen.complete(wanted) {
             Formed::Reached

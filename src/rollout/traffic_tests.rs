@@ -508,6 +508,24 @@ mod properties {
         );
     }
 
+    /// Found by seed 94414: an autoscaler had given the candidate its full size of its own accord; the switch came before
+    /// it was told to keep that, and it took the pods again.
+    #[test]
+    fn a_candidate_that_its_autoscaler_may_shrink_is_not_at_full_size() {
+        let spec = resolved(4, "{strategy: blue-green}").unwrap();
+        let plan = plan(&spec, &Facts { live: true, ..Facts::default() }).unwrap();
+        let last = plan.steps.len() - 1;
+        let mut state = at(plan, last, Stage::Steps, 4);
+        (state.autoscaled, state.scaling) = (true, Some(Scaler::free(2, 8)));
+        let switches = |min: u32| {
+            let mut seen = Observation { route: None, ..seen(4, 4, 4, Routing::all(Slot::Blue)) };
+            let held = Scaler { held: true, ..Scaler::free(min, 8) };
+            seen.slots.get_mut(&Slot::Green).unwrap().scaler = Some(held);
+            decided(&state, &seen).contains(&Effect::Select(Selection::Green))
+        };
+        assert_eq!([switches(1), switches(4)], [false, true]);
+    }
+
     /// The live slot had shrunk and was asked to grow again: a late watch still shows pods that are going.
     #[test]
     fn an_abort_gives_no_weight_to_live_pods_on_their_way_out() {
