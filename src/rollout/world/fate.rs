@@ -29,11 +29,14 @@ impl World {
         }
     }
 
-    fn strike(&mut self, fate: Fate) {
-        let now = self.now;
-        // As long as a replacement takes at most.
+    /// When what is taken now is replaced at the latest.
+    pub(super) fn mended(&self) -> u64 {
         let silence = if self.silence_per_mille > 0 { 20_000 } else { 0 };
-        let mended = now + 2 * self.startup + 4 * self.watch_delay + 1000 + silence;
+        self.now + 2 * self.startup + 4 * self.watch_delay + 1000 + silence
+    }
+
+    fn strike(&mut self, fate: Fate) {
+        let (now, mended) = (self.now, self.mended());
         match fate {
             Fate::Evict(count) => {
                 for _ in 0..count {

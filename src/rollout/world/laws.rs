@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::World;
+use super::cell::Cell;
+use super::view::View;
 use crate::rollout::replicas::Bounds;
 use crate::rollout::{DeployResult, Effect, Slot, State};
 
@@ -20,7 +22,7 @@ pub struct Laws {
     /// Something was live once.
     served: bool,
     /// R as it was asked for; what each door must keep while it changes, and what may still be asked for.
-    high: u32,
+    pub high: u32,
     low: [u32; 2],
     peak: u32,
     pressed: bool,
@@ -77,7 +79,16 @@ impl World {
 
     /// Of the slots in `reached`: pods that can serve, or could if nobody had taken them.
     fn capacity(&self, reached: [bool; 2]) -> u32 {
-        let of = |i: usize| self.cells[i].available(self.now) + self.cells[i].lost(self.now);
+        self.count(reached, |cell| cell.available(self.now))
+    }
+
+    /// Without those that were asked to go, and are there only until their controller gets round to it.
+    fn staying(&self, reached: [bool; 2]) -> u32 {
+        self.count(reached, |cell| cell.available(self.now).min(cell.desired))
+    }
+
+    fn count(&self, reached: [bool; 2], present: impl Fn(&Cell) -> u32) -> u32 {
+        let of = |i: usize| present(&self.cells[i]) + self.cells[i].lost(self.now);
         (0..2).filter(|i| reached[*i]).map(of).sum::<u32>() + self.laws.missing(self.now)
     }
 
@@ -113,9 +124,10 @@ impl World {
             None => routed[slot as usize],
         };
         let doors = [Slot::ALL.map(answers), selected];
-        let capacity = doors.map(|door| self.capacity(door));
-        for (low, capacity) in self.laws.low.iter_mut().zip(capacity) {
-            if *low < self.laws.high && capacity >= self.laws.high {
+        let (capacity, staying) =
+            (doors.map(|door| self.capacity(door)), doors.map(|door| self.staying(door)));
+        for (low, staying) in self.laws.low.iter_mut().zip(staying) {
+            if *low < self.laws.high && staying >= self.laws.high {
                 *low = self.laws.high;
             }
         }
@@ -185,13 +197,6 @@ impl World {
     /// Before an effect is done.
     pub(super) fn judge_effect(&mut self, effect: &Effect) {
         match effect {
-            Effect::Apply { slot, .. } => {
-                let empty = self.cell(*slot).pods.is_empty();
-                let meddled = self.laws.meddled != (false, false);
-                if !empty && !self.reached()[*slot as usize] && self.laws.served && !meddled {
-                    self.breaks(format!("template of {slot} replaced over pods"));
-                }
-            }
             Effect::Scale { slot, replicas: 0 } => {
                 let (routed, selected) = (self.reached(), self.selected());
                 let index = *slot as usize;
@@ -219,15 +224,16 @@ impl World {
                 }
             }
             Effect::Select(_) => self.laws.meddled.0 = false,
-            Effect::Scale { .. }
+            Effect::Apply { .. }
+            | Effect::Scale { .. }
             | Effect::Rebound { .. }
             | Effect::Prune { .. }
             | Effect::Experiment { .. } => {}
         }
     }
 
-    /// Who writes must be the last who took the Lease; who takes pods must have looked.
-    pub(super) fn judge_writer(&mut self, holder: &str, effect: &Effect, reread: u64) {
+    /// Who writes must be the last who took the Lease; who takes pods, or their template, must have looked.
+    pub(super) fn judge_writer(&mut self, holder: &str, effect: &Effect, view: &View) {
         let tenure = self.laws.tenure.get(holder).copied().unwrap_or(0);
         if tenure < self.laws.written {
             self.breaks(format!("{holder} writes after another driver did: {effect:?}"));
@@ -236,10 +242,18 @@ impl World {
         if let Effect::Scale { slot, replicas: 0 } = effect
             && self.laws.strict.is_some()
             && self.selection != Some(crate::rollout::Selection::Both)
-            && self.laws.since[*slot as usize].is_some_and(|since| since < reread)
+            && self.laws.since[*slot as usize].is_some_and(|since| since < view.reread)
             && self.available(*slot) > 0
         {
             self.breaks(format!("{slot} scaled to 0 although requests have reached it for long"));
+        }
+        if let Effect::Apply { slot, .. } = effect {
+            // One that came and went within the delay of a watch nobody can know of; and it serves nobody.
+            let there = self.cell(*slot).alive() > 0 || (self.present(*slot) > 0 && view.knows(*slot));
+            let meddled = self.laws.meddled != (false, false);
+            if there && !self.reached()[*slot as usize] && self.laws.served && !meddled {
+                self.breaks(format!("template of {slot} replaced over pods"));
+            }
         }
     }
 

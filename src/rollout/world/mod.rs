@@ -338,7 +338,13 @@ impl World {
             }
             self.mourned[index] = lost;
             cell.pods.retain(|p| p.gone_at.is_none_or(|at| at > now));
+            let wanted = cell.desired;
             let scaled = cell.autoscale(now, self.restless, &mut self.dice);
+            // Within the bounds of a step; who looked just before cannot know.
+            let alone = [self.reached(), self.selected()].contains(&Slot::ALL.map(|s| s as usize == index));
+            if cell.desired < wanted.min(self.laws.high) && !alone {
+                self.laws.mourn(self.mended());
+            }
             if cell.exists && now >= cell.acts_at {
                 cell.acted = cell.generation;
                 let how = self.behaviours.get(&cell.revision).copied().unwrap_or(Behaviour::Good);
@@ -428,7 +434,9 @@ impl World {
         let after = routed(&routing);
         let until = self.now + self.dice.below(self.lag + 1);
         for index in 0..2 {
-            if before[index] && !after[index] && self.cells[index].available(self.now) > 0 {
+            // Who was asked for no pods before somebody else pointed requests there owes them none.
+            let serves = self.cells[index].desired > 0 && self.cells[index].available(self.now) > 0;
+            if before[index] && !after[index] && serves {
                 self.trailing[index] = until;
             }
         }

@@ -293,8 +293,7 @@ impl Platform for Place {
             {
                 return Err(Error::NotFound(format!("revision {revision}")));
             }
-            let reread = self.view.lock().unwrap().reread;
-            world.judge_writer(&holder(&self.name), effect, reread);
+            world.judge_writer(&holder(&self.name), effect, &self.view.lock().unwrap());
             world.judge_fence(effect, epoch);
             world.judge_drain(effect);
             world.apply(effect);

@@ -112,6 +112,11 @@ impl View {
         }
     }
 
+    /// A pod of the slot was there when that was last heard of.
+    pub fn knows(&self, slot: Slot) -> bool {
+        !self.pods[slot as usize].is_empty()
+    }
+
     /// Whether there is news; the moments at which there will be are left with the timers.
     pub fn news(&self, world: &mut World) -> bool {
         let mut news = false;
