@@ -526,6 +526,17 @@ mod properties {
         assert_eq!([switches(1), switches(4)], [false, true]);
     }
 
+    /// A pod that was lost between the last step and the switch is awaited first.
+    #[test]
+    fn the_services_name_moves_to_a_candidate_of_full_size_only() {
+        let state = at(planned(4, "{strategy: canary, steps: [{weight: 50}]}"), 1, Stage::Switch, 4);
+        let moves = |available: u32| {
+            let seen = seen(4, 4, available, Routing::all(Slot::Green));
+            decided(&state, &seen).contains(&Effect::Select(Selection::Green))
+        };
+        assert_eq!([moves(3), moves(4)], [false, true]);
+    }
+
     /// The live slot had shrunk and was asked to grow again: a late watch still shows pods that are going.
     #[test]
     fn an_abort_gives_no_weight_to_live_pods_on_their_way_out() {
