@@ -63,7 +63,9 @@ impl Script {
         let strategy = dice.pick(strategies(router));
         let plain = dice.chance(250);
         let replicas = 1 + dice.below(5) as u32;
-        let rollout = rollout(dice, strategy, router, plain);
+        // Beside the dice, so that they fall as they did: few revisions are kept, and soon there are more.
+        let history = [10, 10, 2, 1][(seed % 4) as usize];
+        let rollout = rollout(dice, strategy, router, plain, history);
         let horizon = dice.pick(&[3_000, 12_000, 40_000]);
         let mut actors = vec![actor(dice, 0, 0, Act::Deploy("v2", None), horizon, plain)];
         if !plain {
@@ -107,7 +109,7 @@ impl Script {
     }
 }
 
-fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool) -> String {
+fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool, history: u64) -> String {
     let steps = dice.pick(&[
         "[{weight: 20}, {weight: 60}]",
         "[{weight: 34}, {pause: 5s}, {weight: 67}]",
@@ -131,7 +133,7 @@ fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool) -> St
     let deadline = if plain { 1800 } else { 60 };
     format!(
         "{{strategy: {strategy}, steps: {steps}, surge: {surge}, unavailable: {unavailable}, \
-         scaleDownDelay: {delay}s, abortDelay: {abort}s, dynamicStable: {dynamic}, progressDeadline: {deadline}s, \
+         scaleDownDelay: {delay}s, abortDelay: {abort}s, dynamicStable: {dynamic}, progressDeadline: {deadline}s, history: {history}, \
          blueGreen: {{promote: {promote}, previewReplicas: {preview}}}{tests}}}"
     )
 }

@@ -51,7 +51,9 @@ impl World {
     /// Every saved document, after the one before it.
     pub(super) fn judge_succession(&mut self, state: &State) {
         let needed = [state.live, state.candidate].into_iter().flatten().map(|p| p.revision);
-        for revision in needed.chain(state.previous.map(|p| p.revision)).chain(state.undo_target()) {
+        let history = state.rollout.as_ref().map_or(0, |r| r.plan.history as usize);
+        let promised = state.lives().into_iter().rev().take(history).chain(state.undo_target());
+        for revision in needed.chain(state.previous.map(|p| p.revision)).chain(promised) {
             if !self.has_template(revision) {
                 self.breaks(format!("the template of revision {revision} is gone, and needed"));
             }
