@@ -39,6 +39,7 @@ pub struct Laws {
     written: u64,
     numbers: BTreeMap<String, u32>,
     deploys: u32,
+    healthy: Option<u32>,
     live: Option<u32>,
     pub promises: super::promises::Promises,
 }
@@ -247,6 +248,16 @@ impl World {
         {
             self.breaks(format!("{slot} scaled to 0 although requests have reached it for long"));
         }
+        if let (Effect::Select(selection), Some(bounds), false) =
+            (effect, self.laws.bounds(self.laws.high), self.laws.meddled.0)
+        {
+            let (before, after) = (view.serve(None), view.serve(Some(*selection)));
+            if after < before.min(bounds.floor()) {
+                self.breaks(format!(
+                    "{selection:?} selected with {after} pods that serve, of {before} before"
+                ));
+            }
+        }
         if let Effect::Apply { slot, .. } = effect {
             // One that came and went within the delay of a watch nobody can know of; and it serves nobody.
             let there = self.cell(*slot).alive() > 0 || (self.present(*slot) > 0 && view.knows(*slot));
@@ -257,8 +268,8 @@ impl World {
         }
     }
 
-    /// Every saved document.
-    pub(super) fn judge_state(&mut self, body: &str) {
+    /// Every saved document, and what who saved it knew.
+    pub(super) fn judge_state(&mut self, body: &str, view: &View) {
         if self.laws.strict.is_none() && self.recording && self.laws.served {
             return;
         }
@@ -276,6 +287,16 @@ impl World {
             }
         }
         self.judge_succession(&state);
+        let healthy = state.deploys.iter().rfind(|d| d.result == DeployResult::Healthy).map(|d| d.number);
+        if healthy > self.laws.healthy {
+            self.laws.healthy = healthy;
+            if let Some(live) = state.live.filter(|l| !view.leads_to(l.slot)) {
+                self.breaks(format!(
+                    "deploy {healthy:?} is healthy, and requests are not led to {}",
+                    live.slot
+                ));
+            }
+        }
         let last = state.deploys.last().map_or(0, |d| d.number);
         if last < self.laws.deploys {
             self.breaks(format!("deploy {last} after {}", self.laws.deploys));

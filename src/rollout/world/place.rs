@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub struct Place {
     pub world: Shared,
     name: String,
     view: Mutex<View>,
+    /// The state's version when the Lease was given up.
+    left: Mutex<Option<String>>,
+    /// Someone changed the state between giving the Lease up and taking it again.
+    astray: AtomicBool,
 }
 
 struct Yield(bool);
@@ -43,7 +48,13 @@ impl Place {
 
     /// As the process on machine `name` sees it.
     pub fn named(world: &Shared, name: &str) -> Place {
-        Place { world: world.clone(), name: name.to_owned(), view: Mutex::default() }
+        Place {
+            world: world.clone(),
+            name: name.to_owned(),
+            view: Mutex::default(),
+            left: Mutex::default(),
+            astray: AtomicBool::default(),
+        }
     }
 
     async fn wait(&self, time: u64) {
@@ -175,7 +186,7 @@ impl Platform for Place {
             let new = world.version();
             world.state = Some(Stored { body: body.to_owned(), version: new.clone() });
             world.bump(Kind::State);
-            world.judge_state(body);
+            world.judge_state(body, &self.view.lock().unwrap());
             new
         };
         self.after(true).await?;
@@ -208,6 +219,9 @@ impl Platform for Place {
             let now = Some(world.time());
             let lease = Lease { holder: holder.into(), acquired: now, renewed: now, version };
             world.lease = Some(lease.clone());
+            let left = self.left.lock().unwrap().take();
+            let present = world.state.as_ref().map(|s| s.version.clone());
+            self.astray.store(left.is_some() && left != present, Ordering::Relaxed);
             world.laws.took(holder);
             world.note(|_| format!("{holder} takes the lease"));
             lease
@@ -227,6 +241,7 @@ impl Platform for Place {
             let holder = if release { String::new() } else { held.holder.clone() };
             if release {
                 world.note(|_| format!("{} releases the lease", held.holder));
+                *self.left.lock().unwrap() = world.state.as_ref().map(|s| s.version.clone());
             }
             let lease = Lease { holder, acquired: held.acquired, renewed: Some(world.time()), version };
             world.lease = Some(lease.clone());
@@ -294,6 +309,9 @@ impl Platform for Place {
                 return Err(Error::NotFound(format!("revision {revision}")));
             }
             world.judge_writer(&holder(&self.name), effect, &self.view.lock().unwrap());
+            if self.astray.load(Ordering::Relaxed) {
+                world.breaks(format!("{effect:?} by {}, whose state another has changed", self.name));
+            }
             world.judge_fence(effect, epoch);
             world.judge_drain(effect);
             world.apply(effect);

@@ -117,6 +117,19 @@ impl View {
         !self.pods[slot as usize].is_empty()
     }
 
+    /// Pods that could serve under `selection` when that was last heard of; None: under the present one.
+    pub fn serve(&self, selection: Option<Selection>) -> u32 {
+        let chosen = |slot: &Slot| selection.or(self.selection).is_some_and(|s| s.includes(*slot));
+        let able = |slot: Slot| self.pods[slot as usize].iter().filter(|p| p.available && !p.going).count();
+        Slot::ALL.into_iter().filter(chosen).map(able).sum::<usize>() as u32
+    }
+
+    /// All requests went to the slot when that was last heard of; of those that split by pods, some.
+    pub fn leads_to(&self, slot: Slot) -> bool {
+        self.selection.is_none_or(|s| s.includes(slot))
+            && self.route.as_ref().is_none_or(|(routing, ..)| routing.same(&Routing::all(slot)))
+    }
+
     /// Whether there is news; the moments at which there will be are left with the timers.
     pub fn news(&self, world: &mut World) -> bool {
         let mut news = false;
