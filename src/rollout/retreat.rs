@@ -68,7 +68,10 @@ impl Turn<'_> {
     /// enough to take them all.
     pub(super) fn traffic_is_back(&mut self, rollout: &Rollout) -> bool {
         let (live, idle) = (self.live(), self.idle());
-        let (seen, serving) = (self.slot(idle), self.sure(live));
+        let seen = self.slot(idle);
+        // Pods that made room for nobody are not on their way out, however late the platform's report of them is.
+        let made_room = rollout.plan.motion == Motion::Replicas || rollout.plan.dynamic_stable;
+        let serving = if made_room { self.sure(live) } else { self.side(live) };
         let replicas = self.replicas();
         let bounds = self.bounds(rollout);
         let enough = serving.available >= bounds.floor() || seen.available == 0 || rollout.plan.proceed;

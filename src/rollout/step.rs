@@ -107,14 +107,14 @@ impl Turn<'_> {
 
     pub fn side(&self, slot: Slot) -> Side {
         let seen = self.slot(slot);
-        Side { desired: seen.desired, available: seen.available }
+        Side { desired: seen.desired, available: seen.available.min(seen.desired) }
     }
 
     /// What of a slot can serve for sure: pods on their way out may still be counted by a watch that is late.
     pub fn sure(&self, slot: Slot) -> Side {
         let (seen, side) = (self.slot(slot), self.side(slot));
         let counted = seen.current && !seen.lagging;
-        Side { available: if counted { side.available.min(side.desired) } else { 0 }, ..side }
+        Side { available: if counted { side.available } else { 0 }, ..side }
     }
 
     pub fn scale(&mut self, slot: Slot, replicas: u32) {

@@ -550,6 +550,16 @@ mod properties {
         assert_eq!([given(true), given(false)], [false, true]);
     }
 
+    /// Where nobody reports any more, as without a controller manager, the way back is open all the same.
+    #[test]
+    fn an_abort_to_a_live_slot_that_made_no_room_waits_for_no_report() {
+        let plan = planned(4, "{strategy: canary, steps: [{weight: 50}]}");
+        let state = at(plan, 0, Stage::Retreat, 4);
+        let mut seen = seen(4, 2, 2, Routing::split(Slot::Green, 50));
+        seen.slots.get_mut(&Slot::Blue).unwrap().lagging = true;
+        assert!(decided(&state, &seen).contains(&Effect::Route(Routing::all(Slot::Blue))));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
