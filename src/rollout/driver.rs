@@ -452,10 +452,13 @@ impl<'a> Driver<'a> {
         let next = self.wake_at.map(|at| at.duration_since(self.seen.time));
         let next = next.map(|wait| Duration::try_from(wait).unwrap_or_default());
         let (awaited, interval) = self.gatherer.awaits();
+        // Held there only by who writes where it does: that is a person's to end.
+        let held = rollout.is_some_and(|r| r.held.is_some());
         once::Due {
             end: end.filter(|e| *e != End::Paused),
-            person: rollout.is_some_and(|r| r.held.is_some()) || reason == "awaits-promotion" || barred,
-            bound: matches!(stage, Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch)),
+            person: held || reason == "awaits-promotion" || barred,
+            bound: !held
+                && matches!(stage, Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch)),
             quiet: self.asked.is_empty(),
             coming: self.seen.slots.values().any(|s| !s.complete(s.desired)),
             next: if awaited { Some(Duration::ZERO) } else { next },

@@ -375,22 +375,26 @@ impl Turn<'_> {
         }
         let selected = match rollout.plan.motion {
             // The old slot has no pods left; the selector narrows when its last one is gone.
-            Motion::Replicas => true,
+            Motion::Replicas => {
+                self.seen.selection.is_some_and(|s| s.includes(idle)) || self.select(Selection::only(idle))
+            }
             Motion::Router | Motion::Switch | Motion::First | Motion::InPlace => {
-                let full = self.replicas().max(1);
-                let pods = self.pods_of(full);
-                if let (Formed::Waiting(_), true) =
-                    (&pods, self.seen.selection != Some(Selection::only(idle)))
-                {
+                let (full, all) = (self.replicas().max(1), Routing::all(idle));
+                let routed = self.seen.route.as_ref().is_none_or(|r| r.routing.same(&all));
+                let there = routed && self.seen.selection == Some(Selection::only(idle));
+                if let (Formed::Waiting(_), false) = (self.pods_of(full), there) {
                     // Lost a pod between the last step and here.
                     self.size(self.replicas(), full);
                     return self.overdue(rollout, "the candidate is brought to full size");
                 }
-                self.select(Selection::only(idle))
+                // Someone may have pointed the route back since the last step.
+                let routed = self.seen.route.is_none()
+                    || (self.route(all.clone()) && self.settled(&all, rollout.plan.lag));
+                routed && self.select(Selection::only(idle))
             }
         };
         if !selected {
-            return self.overdue(rollout, "the service's selector is switched");
+            return self.overdue(rollout, "the service's selector, or its route, is switched");
         }
         let seen = self.slot(idle);
         if seen.lagging && seen.complete(seen.desired) {

@@ -526,12 +526,30 @@ mod properties {
         assert_eq!([switches(1), switches(4)], [false, true]);
     }
 
+    /// Found by seeds 95172 and 96455: someone pointed the service's name, or the route, back to the old slot after the
+    /// last step; the rollout was healthy, and nobody reached the new version.
+    #[test]
+    fn nothing_is_healthy_that_requests_are_not_led_to() {
+        let state = at(planned(4, "{strategy: canary, steps: [{weight: 50}]}"), 1, Stage::Switch, 4);
+        for selection in [Selection::Blue, Selection::Green] {
+            let seen = Observation { selection: Some(selection), ..seen(4, 4, 4, Routing::all(Slot::Blue)) };
+            assert_eq!(decided(&state, &seen), [Effect::Route(Routing::all(Slot::Green))]);
+        }
+        let spec = resolved(4, "{strategy: canary, steps: [{weight: 50}]}").unwrap();
+        let plan = plan(&spec, &Facts { live: true, ..Facts::default() }).unwrap();
+        let state = at(plan, 1, Stage::Switch, 4);
+        let seen = Observation { route: None, ..seen(0, 4, 4, Routing::all(Slot::Blue)) };
+        assert_eq!(decided(&state, &seen), [Effect::Select(Selection::Green)]);
+    }
+
     /// A pod that was lost between the last step and the switch is awaited first.
     #[test]
     fn the_services_name_moves_to_a_candidate_of_full_size_only() {
         let state = at(planned(4, "{strategy: canary, steps: [{weight: 50}]}"), 1, Stage::Switch, 4);
         let moves = |available: u32| {
-            let seen = seen(4, 4, available, Routing::all(Slot::Green));
+            let mut seen = seen(4, 4, available, Routing::all(Slot::Green));
+            // Longer ago than the router's lag.
+            seen.route.as_mut().unwrap().since = Some(seen.time - jiff::SignedDuration::from_secs(1));
             decided(&state, &seen).contains(&Effect::Select(Selection::Green))
         };
         assert_eq!([moves(3), moves(4)], [false, true]);
