@@ -61,10 +61,6 @@ complete -c msctl -n "__fish_msctl_needs_command" -f -a "man" -d 'Write the man 
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c msctl -n "__fish_msctl_using_subcommand new" -s t -l template -d 'Embedded template, folder, or git-url[//subfolder][@ref]' -r
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l set -d 'Answer a question of the template (may repeat)' -r
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l answers -d 'YAML file of answers' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l into -d 'Folder to create the service\'s folder in' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l context -d 'Kubeconfig context' -r
@@ -77,12 +73,16 @@ complete -c msctl -n "__fish_msctl_using_subcommand new" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l defaults -d 'Take the default of everything not answered'
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l dry-run -d 'Show what would be written, write nothing'
-complete -c msctl -n "__fish_msctl_using_subcommand new" -l no-git -d 'Do not make a git repository'
+complete -c msctl -n "__fish_msctl_using_subcommand new" -s t -l template -d 'Embedded template, folder, or git-url[//subfolder][@ref]' -r
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l set -d 'Answer a question of the template (may repeat)' -r
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l answers -d 'YAML file of answers' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l into -d 'Folder to create the service\'s folder in' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l defaults -d 'Take the default of everything not answered'
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l dry-run -d 'Show what would be written, write nothing'
+complete -c msctl -n "__fish_msctl_using_subcommand new" -l no-git -d 'Do not make a git repository'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -180,12 +180,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "lint" -d 'Check a template for mistakes'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema of template.yaml'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l tag -d 'Tag in place of the one computed from git (may repeat)' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l platform -d 'Platform such as linux/arm64' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l build-arg -d 'Build argument (may repeat)' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l cache-from -d 'Images to take cached layers from' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l target -d 'Stage of the Dockerfile to build' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l secret -d 'For RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l context -d 'Kubeconfig context' -r
@@ -198,23 +192,20 @@ complete -c msctl -n "__fish_msctl_using_subcommand build" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l push -d 'Push the image and verify its digest at the registry'
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l pin -d 'First write the digests that the base images have now into the Dockerfile'
-complete -c msctl -n "__fish_msctl_using_subcommand build" -l no-cache -d 'Build every step anew'
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l tag -d 'Tag in place of the one computed from git (may repeat)' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l platform -d 'Platform such as linux/arm64' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l build-arg -d 'Build argument (may repeat)' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l cache-from -d 'Images to take cached layers from' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l target -d 'Stage of the Dockerfile to build' -r
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l secret -d 'For RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l push -d 'Push the image and verify its digest at the registry'
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l pin -d 'First write the digests that the base images have now into the Dockerfile'
+complete -c msctl -n "__fish_msctl_using_subcommand build" -l no-cache -d 'Build every step anew'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l image -d 'Deploy this image in place of building one' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l steps -d 'Canary weights in percent, such as 10,25,50' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l pause -d 'Pause after every weight below 100, such as 2m' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l until -d 'Return at healthy (default), paused, available, step=N or weight=N' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l timeout -d 'Give up after this long, such as 10m' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rollback-timeout -d 'How long a rollback may take' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wait this long for another deploy to finish' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l envs -d 'Deploy to these environments in place of one; with --train together' -r
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l context -d 'Kubeconfig context' -r
@@ -227,6 +218,18 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l color -d 'When to
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l image -d 'Deploy this image in place of building one' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l steps -d 'Canary weights in percent, such as 10,25,50' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l pause -d 'Pause after every weight below 100, such as 2m' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l until -d 'Return at healthy (default), paused, available, step=N or weight=N' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l timeout -d 'Give up after this long, such as 10m' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rollback-timeout -d 'How long a rollback may take' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l lock-wait -d 'Wait this long for another deploy to finish' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l envs -d 'Deploy to these environments in place of one; with --train together' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l rolling -d 'Update in place'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l canary -d 'Move traffic in steps'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l blue-green -d 'Switch at once, after a preview'
@@ -238,12 +241,8 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l train -d 'All ser
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l attended -d 'Stay and drive, where a protected environment asks for --detach'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l plan -d 'Print the plan, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l detach -d 'Leave the driving to a Job in the cluster, and return'
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand diff" -l image -d 'Compare with this image in place of the built one' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l context -d 'Kubeconfig context' -r
@@ -256,10 +255,11 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand diff" -l owned -d 'List the fields that rollouts set, for tools that apply the same objects'
+complete -c msctl -n "__fish_msctl_using_subcommand diff" -l image -d 'Compare with this image in place of the built one' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand diff" -l owned -d 'List the fields that rollouts set, for tools that apply the same objects'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -340,10 +340,10 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l full -d 'Skip all remaining steps and analysis'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l full -d 'Skip all remaining steps and analysis'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -414,7 +414,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l to -d 'Revision to return to' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l context -d 'Kubeconfig context' -r
@@ -427,6 +426,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l to -d 'Revision to return to' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l no-input -d 'Never prompt: fail and name the flag that answers'
@@ -449,7 +449,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l metric -d 'Threshold in place of msctl.yaml\'s, such as errors:max=2%,minSamples=100 (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l context -d 'Kubeconfig context' -r
@@ -462,12 +461,12 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l metric -d 'Threshold in place of msctl.yaml\'s, such as errors:max=2%,minSamples=100 (may repeat)' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l out -d 'File to write, `-` for stdout; SERVICE-deploy-N.html when not given' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l context -d 'Kubeconfig context' -r
@@ -480,6 +479,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l out -d 'File to write, `-` for stdout; SERVICE-deploy-N.html when not given' -r -F
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l no-input -d 'Never prompt: fail and name the flag that answers'
@@ -502,7 +502,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l context -d 'Kubeconfig context' -r
@@ -515,11 +514,12 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l once -d 'Do what is due, then return'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l detach -d 'Leave the driving to a Job in the cluster, and return'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l driver-image -d 'Image of msctl for that Job, in place of `driverImage` of msctl.yaml or the user config' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l once -d 'Do what is due, then return'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l detach -d 'Leave the driving to a Job in the cluster, and return'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -571,9 +571,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand status" -s q -l quiet -d 'Sa
 complete -c msctl -n "__fish_msctl_using_subcommand status" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l tail -d 'Lines from the end of each pod\'s log' -r
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l since -d 'Only what is younger, such as 10m' -r
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l slot -d 'Only this slot: blue or green' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l context -d 'Kubeconfig context' -r
@@ -586,12 +583,15 @@ complete -c msctl -n "__fish_msctl_using_subcommand logs" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -s f -l follow -d 'Go on printing'
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l driver -d 'The log of the driver in the cluster (`deploy --detach`)'
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -l previous -d 'The log of the container\'s previous run'
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l tail -d 'Lines from the end of each pod\'s log' -r
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l since -d 'Only what is younger, such as 10m' -r
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l slot -d 'Only this slot: blue or green' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -s f -l follow -d 'Go on printing'
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l driver -d 'The log of the driver in the cluster (`deploy --detach`)'
+complete -c msctl -n "__fish_msctl_using_subcommand logs" -l previous -d 'The log of the container\'s previous run'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -685,7 +685,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subco
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l service -d 'Service of the workspace that it becomes' -r
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l context -d 'Kubeconfig context' -r
@@ -698,13 +697,13 @@ complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l plan -d 'Say what matches its pods and what it would mean, write nothing'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l service -d 'Service of the workspace that it becomes' -r
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l plan -d 'Say what matches its pods and what it would mean, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand demo" -s t -l template -d 'Template to tour with; the first whose toolchain is present otherwise' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l context -d 'Kubeconfig context' -r
@@ -717,10 +716,11 @@ complete -c msctl -n "__fish_msctl_using_subcommand demo" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand demo" -l keep -d 'Leave the demo service running and its folder in place'
+complete -c msctl -n "__fish_msctl_using_subcommand demo" -s t -l template -d 'Template to tour with; the first whose toolchain is present otherwise' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand demo" -l keep -d 'Leave the demo service running and its folder in place'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -772,10 +772,10 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subc
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Name where each value came from'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Name where each value came from'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
@@ -832,7 +832,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand man" -s q -l quiet -d 'Say n
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l timeout -d 'Give up after this long' -r
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -l context -d 'Kubeconfig context' -r
@@ -845,6 +844,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand drive" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand drive" -l timeout -d 'Give up after this long' -r
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -s v -l verbose -d 'Say more; twice and thrice for more still'
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand drive" -l no-input -d 'Never prompt: fail and name the flag that answers'

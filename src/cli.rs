@@ -71,7 +71,9 @@ pub struct Global {
     pub no_input: bool,
 }
 
+// What is deferred is told last: a doc comment on a struct of flags would be the text of the command that has them.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Cmd {
     /// Create a service from a template
     New(New),
@@ -147,6 +149,7 @@ pub struct New {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Template {
     /// List the embedded templates
     List,
@@ -191,7 +194,7 @@ pub struct Build {
     pub secret: Vec<String>,
 }
 
-/// The ways to move traffic to a new version.
+// The ways to move traffic to a new version.
 #[derive(Debug, Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct StrategyFlags {
@@ -261,7 +264,7 @@ pub struct Deploy {
     pub handoff: Handoff,
 }
 
-/// A driver in the cluster, in place of this machine.
+// A driver in the cluster, in place of this machine.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Handoff {
     /// Leave the driving to a Job in the cluster, and return
@@ -296,7 +299,7 @@ pub struct Diff {
     pub owned: bool,
 }
 
-/// One service, where the folder holds several.
+// One service, where the folder holds several.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Named {
     /// Service of the workspace
@@ -304,6 +307,7 @@ pub struct Named {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Rollout {
     /// Show the rollout's state
     Status(Named),
@@ -407,6 +411,7 @@ pub struct Delete {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Local {
     /// Show the agent and the services it runs
     Status,
@@ -425,6 +430,7 @@ pub struct Demo {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Config {
     /// Print the resolved configuration
     Show {
@@ -471,11 +477,12 @@ pub struct Parsed {
     pub leaf: ArgMatches,
 }
 
-/// The whole command tree; every long flag `--x-y` also reads `MSCTL_X_Y`.
+/// The command tree; each command's flags are made when it is built, which takes longer than all the rest of a start.
 pub fn command() -> Command {
-    with_variables(Cli::command())
+    Cli::command()
 }
 
+/// Every long flag `--x-y` also reads `MSCTL_X_Y`.
 fn with_variables(command: Command) -> Command {
     let command = command.mut_args(|arg| {
         let Some(long) = arg.get_long().map(|l| l.to_uppercase().replace('-', "_")) else { return arg };
@@ -491,9 +498,14 @@ fn with_variables(command: Command) -> Command {
     command.mut_subcommands(with_variables)
 }
 
-/// Parses `args`, the program's name first.
-pub fn parse(args: &[OsString]) -> Result<Parsed, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
+/// Parses `args`, the program's name first, and the variables of `env` that stand for flags.
+pub fn parse(args: &[OsString], env: &Env) -> Result<Parsed, clap::Error> {
+    let mut command = command();
+    if env.iter().any(|(name, _)| name.as_encoded_bytes().starts_with(b"MSCTL_")) {
+        command.build();
+        command = with_variables(command);
+    }
+    let matches = command.try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?;
     let mut leaf = &matches;
     while let Some((_, deeper)) = leaf.subcommand() {

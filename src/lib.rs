@@ -37,7 +37,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         return code;
     }
     let clock = Arc::new(SystemClock);
-    let parsed = match cli::parse(&args) {
+    let parsed = match cli::parse(&args, &env) {
         Ok(parsed) => parsed,
         Err(error) => return cli::report_parse_error(&error, &args, &env, clock),
     };

@@ -111,7 +111,7 @@ impl Place {
             ("PATH", std::env::var("PATH").unwrap()),
             ("SHELL_SECRET", "not for services".into()),
         ]);
-        let settings = Settings::resolve(&msctl::cli::parse(&args).unwrap(), env).unwrap();
+        let settings = Settings::resolve(&msctl::cli::parse(&args, &env).unwrap(), env).unwrap();
         Ctx::new(settings, Arc::new(SystemClock))
     }
     /// Runs `test` with the platform opened as a command would.

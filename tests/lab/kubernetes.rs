@@ -30,7 +30,7 @@ impl Site {
             ("KUBECONFIG", ns.kubeconfig().display().to_string()),
             ("HOME", ns.home.path().display().to_string()),
         ]);
-        let settings = Settings::resolve(&msctl::cli::parse(&args).unwrap(), env).unwrap();
+        let settings = Settings::resolve(&msctl::cli::parse(&args, &env).unwrap(), env).unwrap();
         let ctx = Ctx::new(settings, Arc::new(SystemClock));
         let (folder, service, target) = ctx.service(None).unwrap();
         let platform = ctx.block_on(ctx.platform(&service, &target)).unwrap().unwrap();

@@ -171,7 +171,7 @@ contexts: [{name: a, context: {cluster: d}}, {name: staging, context: {cluster: 
     fn settings(kubeconfig: &str, home: &Path, args: &[&str]) -> Settings {
         let args: Vec<_> = [&["msctl"], args, &["doctor"]].concat().iter().map(Into::into).collect();
         let env = Env::of([("KUBECONFIG", kubeconfig.to_owned()), ("HOME", home.display().to_string())]);
-        Settings::resolve(&cli::parse(&args).unwrap(), env).unwrap()
+        Settings::resolve(&cli::parse(&args, &env).unwrap(), env).unwrap()
     }
 
     fn target(context: Option<&str>, namespace: Option<&str>) -> Target {
