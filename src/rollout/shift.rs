@@ -34,16 +34,17 @@ impl Turn<'_> {
                 return self.overdue(rollout, "the live slot gets its version back");
             }
         }
-        if !self.traffic_is_back(rollout) || !self.drained(idle) {
+        let shifts = matches!(rollout.plan.motion, Motion::Router | Motion::Replicas | Motion::Switch);
+        // An undo waits for no pod of its own version that is on its way out.
+        let own = shifts && self.slot(idle).revision == rollout.revision;
+        if !self.traffic_is_back(rollout) || !(self.drained(idle) || (own && self.given_up(idle))) {
             return self.overdue(rollout, &format!("{idle} is being emptied"));
         }
-        match rollout.plan.motion {
-            Motion::First | Motion::InPlace => {
-                self.state.candidate = None;
-                self.enter(Stage::InPlace)
-            }
-            Motion::Router | Motion::Replicas | Motion::Switch => self.enter(Stage::Place),
+        if shifts {
+            return self.enter(Stage::Place);
         }
+        self.state.candidate = None;
+        self.enter(Stage::InPlace)
     }
 
     fn overdue(&mut self, rollout: &Rollout, waiting: &str) -> bool {

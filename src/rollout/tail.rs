@@ -133,8 +133,9 @@ impl Turn<'_> {
         false
     }
 
-    /// No pod of the slot serves or comes back. What is on its way out ends by itself; the next rollout waits for it.
-    fn given_up(&self, slot: super::Slot) -> bool {
+    /// No pod of the slot serves or comes back. What is on its way out ends by itself; another
+    /// version waits for it.
+    pub(super) fn given_up(&self, slot: super::Slot) -> bool {
         self.slot(slot).settled(0)
     }
 

@@ -568,6 +568,21 @@ mod properties {
         assert_eq!([given(true), given(false)], [false, true]);
     }
 
+    #[test]
+    fn an_undo_waits_for_no_pod_of_its_own_version_on_its_way_out() {
+        let state = at(planned(4, "{strategy: canary, steps: [{weight: 50}]}"), 0, Stage::Clear, 4);
+        let begins = |revision: u32, desired: u32| {
+            let mut seen = seen(4, desired, desired, Routing::all(Slot::Blue));
+            seen.route.as_mut().unwrap().since = Some(jiff::Timestamp::MIN);
+            let idle = seen.slots.get_mut(&Slot::Green).unwrap();
+            (idle.terminating, idle.revision) = (4, revision);
+            decided(&state, &seen)
+        };
+        assert_eq!(begins(1, 0), []);
+        assert_eq!(begins(2, 1), [Effect::Scale { slot: Slot::Green, replicas: 0 }]);
+        assert_eq!(begins(2, 0), [Effect::Scale { slot: Slot::Green, replicas: 2 }]);
+    }
+
     /// Where nobody reports any more, as without a controller manager, the way back is open all the same.
     #[test]
     fn an_abort_to_a_live_slot_that_made_no_room_waits_for_no_report() {
