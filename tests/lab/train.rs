@@ -77,8 +77,8 @@ fn a_train_whose_conductor_was_killed_waits_and_goes_on() {
     for name in NAMES {
         change(&root, name, V1, V2);
     }
-    // The last one waits for a person before its barrier, so the others wait at theirs.
-    change(&root, "web", "{weight: 50},", "{weight: 50}, {pause: 8s},");
+    // The last one pauses before its barrier, so the others wait at theirs, for as long as a busy machine may take.
+    change(&root, "web", "{weight: 50},", "{weight: 50}, {pause: 30s},");
     let load = Load::new(&ns.url("users")).rate(20).start();
     let first = ns.msctl(&["deploy", "--yes", "--train"]).dir(&root).spawn();
     let barrier = |name: &str| (status(&ns, &root, name)["reason"] == "awaits-train").then_some(());
