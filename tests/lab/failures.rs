@@ -11,7 +11,7 @@ use crate::load::{Load, Sending};
 use crate::main_job::Watch;
 
 /// Small, so that every node has room, and soon gone.
-const SMALL: &str = "replicas: 2\nresources: {cpu: 5m, memory: 16Mi}\n";
+const TWO: &str = "replicas: 2\n";
 
 /// A service whose revision 1 serves under load.
 struct Serving {
@@ -23,7 +23,7 @@ struct Serving {
 impl Serving {
     fn new(name: &str) -> Self {
         let ns = Lab::get().namespace(name, true);
-        let dir = ns.service("orders", SMALL);
+        let dir = ns.service("orders", TWO);
         ns.msctl(&["deploy"]).dir(&dir).run().ok();
         let load = Load::new(&ns.url("orders")).rate(20).seconds(200).start();
         Self { ns, dir, load }
@@ -31,7 +31,7 @@ impl Serving {
 
     /// Adds YAML to msctl.yaml: the next version.
     fn change(&self, extra: &str) {
-        self.ns.service("orders", &format!("{SMALL}{extra}"));
+        self.ns.service("orders", &format!("{TWO}{extra}"));
     }
 
     fn msctl(&self, args: &[&str]) -> Msctl {

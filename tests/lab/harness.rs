@@ -186,8 +186,14 @@ impl Namespace {
         } else {
             format!("image: {V1}\n")
         };
+        // Little: services that wait for each other hold their pods, and with more they filled the node for ever.
+        let resources = if extra.lines().any(|l| l.starts_with("resources:")) {
+            ""
+        } else {
+            "resources: {cpu: 5m, memory: 32Mi}\n"
+        };
         let text = format!(
-            "apiVersion: msctl.dev/v1\nservice: {name}\n{image}port: 8080\nhealth: {{live: /livez, ready: /healthz}}\n\
+            "apiVersion: msctl.dev/v1\nservice: {name}\n{image}{resources}port: 8080\nhealth: {{live: /livez, ready: /healthz}}\n\
              metrics: {{path: /metrics, requests: http_requests_total, duration: http_request_duration_seconds, status: code}}\n\
              environments:\n  lab: {{platform: kubernetes, context: lab, namespace: {}}}\n{extra}\n",
             self.name

@@ -172,8 +172,6 @@ fn from_nothing_to_a_canary_and_back() {
     assert_eq!((deploys, &history["live"]), (vec![1.into(), 2.into(), 1.into()], &1.into()), "{history:#}");
 }
 
-const SMALL: &str = "replicas: 3\nresources: {cpu: 5m, memory: 16Mi}";
-
 /// What is left of a rollout, without names, times and who drove it.
 fn outcome(ns: &Namespace, service: &str, dir: &PathBuf) -> Value {
     let mut status = ns.msctl(&["status", "-o", "json"]).dir(dir).run().ok().json();
@@ -199,7 +197,7 @@ fn outcome(ns: &Namespace, service: &str, dir: &PathBuf) -> Value {
 #[ignore = "needs the lab: tests/run"]
 fn a_killed_driver_leaves_a_rollout_that_another_ends() {
     let ns = Lab::get().namespace("killed", true);
-    let (killed, whole) = (ns.service("killed", SMALL), ns.service("whole", SMALL));
+    let (killed, whole) = (ns.service("killed", "replicas: 3"), ns.service("whole", "replicas: 3"));
     for dir in [&killed, &whole] {
         ns.msctl(&["deploy"]).dir(dir).run().ok();
     }

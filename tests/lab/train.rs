@@ -11,14 +11,11 @@ use crate::load::Load;
 const NAMES: [&str; 3] = ["users", "orders", "web"];
 
 /// A workspace of three, each after the one before it; all live with version 1.
-/// Trains that wait for each other hold their pods: with more, those of several tests filled the node, for ever.
-const SMALL: &str = "resources: {cpu: 5m, memory: 32Mi}\n";
-
 fn workspace(ns: &Namespace, steps: &str) -> PathBuf {
     for (at, name) in NAMES.iter().enumerate() {
         let needs = if at == 0 { String::new() } else { format!("dependsOn: [{}]\n", NAMES[at - 1]) };
         let rollout = format!(
-            "{SMALL}replicas: 2\nrollout: {{strategy: canary, scaleDownDelay: 20s, abortDelay: 1s, steps: {steps}}}\n"
+            "replicas: 2\nrollout: {{strategy: canary, scaleDownDelay: 20s, abortDelay: 1s, steps: {steps}}}\n"
         );
         ns.service(name, &(needs + &rollout));
     }
@@ -118,7 +115,7 @@ fn a_train_of_two_environments_takes_over_and_goes_back_in_both() {
     for (name, needs) in [("users", ""), ("orders", "users")] {
         let rollout =
             "{strategy: canary, scaleDownDelay: 1s, abortDelay: 1s, steps: [{weight: 50}, {weight: 100}]}";
-        let dir = ns.service(name, &format!("{SMALL}replicas: 2\ndependsOn: [{needs}]\nrollout: {rollout}"));
+        let dir = ns.service(name, &format!("replicas: 2\ndependsOn: [{needs}]\nrollout: {rollout}"));
         let file = dir.join("msctl.yaml");
         let text = std::fs::read_to_string(&file).unwrap();
         let place = format!("environments:\n  other: {{context: lab, namespace: {}}}\n", other.name);

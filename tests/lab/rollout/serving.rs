@@ -31,19 +31,19 @@ fn by_service(name: &str, config: &str, paused: Option<&str>, kill: usize) {
     through_everything(&bench, config, paused, load, kill);
 }
 
-const SMALL: &str = "resources: {cpu: 5m, memory: 16Mi}\nreplicas: 2\n";
+const TWO: &str = "replicas: 2\n";
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
 fn no_request_fails_in_a_rolling_update() {
-    by_service("serve-rolling", SMALL, None, 5);
+    by_service("serve-rolling", TWO, None, 5);
 }
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
 fn no_request_fails_in_a_canary_by_replicas() {
     let canary = |steps: &str| {
-        format!("{SMALL}rollout: {{strategy: canary, surge: 1, abortDelay: 1s, steps: [{steps}]}}")
+        format!("{TWO}rollout: {{strategy: canary, surge: 1, abortDelay: 1s, steps: [{steps}]}}")
     };
     let paused = canary("{weight: 50}, {pause: {}}");
     by_service("serve-canary", &canary("{weight: 50}"), Some(&paused), 13);
@@ -54,7 +54,7 @@ fn no_request_fails_in_a_canary_by_replicas() {
 fn no_request_fails_in_a_blue_green() {
     let green = |promote: &str| {
         format!(
-            "{SMALL}rollout: {{strategy: blue-green, scaleDownDelay: 0s, abortDelay: 1s, blueGreen: {{promote: {promote}}}}}"
+            "{TWO}rollout: {{strategy: blue-green, scaleDownDelay: 0s, abortDelay: 1s, blueGreen: {{promote: {promote}}}}}"
         )
     };
     by_service("serve-bluegreen", &green("auto"), Some(&green("manual")), 14);
@@ -64,7 +64,7 @@ fn no_request_fails_in_a_blue_green() {
 #[test]
 #[ignore = "needs the lab: tests/run"]
 fn a_live_pod_replaced_during_a_canary_starts() {
-    let config = "replicas: 2\nresources: {cpu: 5m, memory: 16Mi}\n\
+    let config = "replicas: 2\n\
                   rollout: {strategy: canary, history: 1, surge: 1, abortDelay: 1s, steps: [{weight: 50}, {pause: {}}]}";
     let bench = Bench::real("serve-replaced");
     bench.deployed(config, &["--rolling"], 0);

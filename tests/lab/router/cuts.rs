@@ -65,11 +65,10 @@ fn a_tenth_of_the_requests_fails_a_canary_by_router() {
 #[ignore = "needs the lab: tests/run"]
 fn no_request_through_the_router_fails() {
     let bench = Bench::real("serve-router");
-    let config = format!("resources: {{cpu: 5m, memory: 16Mi}}\n{CANARY}");
-    let paused = config.replace("{weight: 50}", "{weight: 50}, {pause: {}}");
-    bench.deployed(&config, &[], 0);
+    let paused = CANARY.replace("{weight: 50}", "{weight: 50}, {pause: {}}");
+    bench.deployed(CANARY, &[], 0);
     let (url, host) = (Lab::get().router().url, format!("{}.lab", bench.ns.name));
     until(20, "the route answers", || (Load::new(&url).host(&host).count(1).good() == 1).then_some(()));
     let load = Load::new(&url).host(&host).rate(40).seconds(280).start();
-    through_everything(&bench, &config, Some(&paused), load, 14);
+    through_everything(&bench, CANARY, Some(&paused), load, 14);
 }
