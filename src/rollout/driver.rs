@@ -451,7 +451,7 @@ impl<'a> Driver<'a> {
         let barred = reason == super::AWAITS_TRAIN && !self.host.conducted();
         let next = self.wake_at.map(|at| at.duration_since(self.seen.time));
         let next = next.map(|wait| Duration::try_from(wait).unwrap_or_default());
-        let (awaited, interval) = self.gatherer.awaits();
+        let (awaited, patience, interval) = self.gatherer.awaits();
         // Held there only by who writes where it does: that is a person's to end.
         let held = rollout.is_some_and(|r| r.held.is_some());
         once::Due {
@@ -465,6 +465,7 @@ impl<'a> Driver<'a> {
             idle: now.saturating_sub(self.moved),
             lag: Duration::from_millis(rollout.map_or(0, |r| r.plan.lag)),
             asking: self.asking.map(|since| (now.saturating_sub(since), interval)),
+            patience,
         }
     }
 

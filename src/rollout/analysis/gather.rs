@@ -196,12 +196,16 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Whether an answer is awaited, and the longest of the intervals that what is asked for takes.
-    pub fn awaits(&self) -> (bool, Duration) {
-        let ripe = self.asks.iter().any(|a| a.ripe);
+    /// Whether an answer is awaited; how long one may take that would be lost with this driver, where one is; and the
+    /// longest of the intervals that what is asked for takes.
+    pub fn awaits(&self) -> (bool, Option<Duration>, Duration) {
+        let mut ripe = self.asks.iter().filter(|a| a.ripe).map(|a| &a.metric.measure);
+        let awaited = ripe.clone().next().is_some();
+        let lost = ripe
+            .any(|m| matches!(m, Measure::Prometheus { .. } | Measure::Web { .. } | Measure::Smoke { .. }));
         let scraped = self.asks.iter().filter(|a| a.metric.measure.scraped());
         let longest = scraped.filter_map(|a| a.metric.interval).max().unwrap_or(0);
-        (ripe, Duration::from_millis(longest))
+        (awaited, lost.then_some(SLOWEST), Duration::from_millis(longest))
     }
 
     pub fn take(&mut self) -> Vec<Measured> {

@@ -29,6 +29,8 @@ pub struct Due {
     pub lag: Duration,
     /// Since measurements are asked for, and the longest of their intervals.
     pub asking: Option<(Duration, Duration)>,
+    /// How long an answer may take that is on its way and would be asked for anew.
+    pub patience: Option<Duration>,
 }
 
 /// How the run ends now; None: it stays. A measurement takes one interval from when its window opens, and whoever came
@@ -38,8 +40,9 @@ pub fn once(due: &Due) -> Option<End> {
         return due.end;
     }
     let settling = (due.lag * 2 + SOON).saturating_sub(due.idle);
+    let slack = due.patience.unwrap_or(SLACK);
     let judging =
-        due.asking.map_or(Duration::ZERO, |(since, interval)| (interval * 2 + SLACK).saturating_sub(since));
+        due.asking.map_or(Duration::ZERO, |(since, interval)| (interval * 2 + slack).saturating_sub(since));
     let left = settling.max(judging);
     let stays = due.next.is_some_and(|next| next < left) || (due.coming && !settling.is_zero());
     (!stays).then_some(if due.person { End::Paused } else { End::Reached })
@@ -62,7 +65,7 @@ mod tests {
     #[test]
     fn it_stays_for_what_is_due_and_no_longer() {
         type Change = fn(&mut Due);
-        let rows: [(&str, Change, bool); 15] = [
+        let rows: [(&str, Change, bool); 17] = [
             ("nothing is due", |_| {}, false),
             ("something is asked of the platform", |d| d.quiet = false, true),
             ("on the way back", |d| d.bound = true, true),
@@ -95,6 +98,22 @@ mod tests {
             (
                 "an answer that never comes",
                 |d| (d.asking, d.next) = (Some((secs(25), secs(10))), Some(secs(0))),
+                false,
+            ),
+            (
+                "an answer that would be asked for anew",
+                |d| {
+                    (d.asking, d.patience, d.next) =
+                        (Some((secs(59), secs(0))), Some(secs(60)), Some(secs(0)));
+                },
+                true,
+            ),
+            (
+                "one that takes longer than any may",
+                |d| {
+                    (d.asking, d.patience, d.next) =
+                        (Some((secs(60), secs(0))), Some(secs(60)), Some(secs(0)));
+                },
                 false,
             ),
             (
