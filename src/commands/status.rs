@@ -83,7 +83,7 @@ impl ui::View for View {
         }
         if let Some(since) = status.undriven_since {
             text += &format!(
-                "  {} since {since}: nobody judges or advances it; `msctl rollout attach` does\n",
+                "  {} since {since:.0}: nobody judges or advances it; `msctl rollout attach` does\n",
                 paint.yellow("undriven")
             );
         }
@@ -120,7 +120,7 @@ fn gate_line(gate: &MetricStatus, paint: &Paint) -> String {
 }
 
 fn line(role: &str, slot: &SlotStatus, paint: &Paint) -> String {
-    let until = slot.until.map(|u| format!(", until {u}")).unwrap_or_default();
+    let until = slot.until.map(|u| format!(", until {u:.0}")).unwrap_or_default();
     format!(
         "  {role:<10} {} revision {}: {} of {} available{until}  {}\n",
         slot.slot.name(),

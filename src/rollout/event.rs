@@ -18,10 +18,10 @@ pub enum Event {
         strategy: String,
         image: String,
     },
-    /// The idle slot is emptied first.
+    /// The idle slot is emptied first: what pods it still has, those on their way out too.
     Clearing {
         slot: Slot,
-        revision: u32,
+        pods: u32,
     },
     Step {
         index: u32,
@@ -48,9 +48,6 @@ pub enum Event {
     /// Waits: for a person, or until the clock says.
     Paused {
         reason: String,
-        message: String,
-    },
-    Resumed {
         message: String,
     },
     /// Someone's verb was obeyed.
@@ -102,10 +99,6 @@ pub enum Event {
         service: String,
         revision: u32,
         cause: Cause,
-    },
-    Draining {
-        slot: Slot,
-        revision: u32,
     },
     Drained {
         slot: Slot,
@@ -175,7 +168,6 @@ impl ui::Event for Event {
             Event::Verified { .. } => "weight-verified",
             Event::Pods { .. } => "pods",
             Event::Paused { .. } => "paused",
-            Event::Resumed { .. } => "resumed",
             Event::Obeyed { .. } => "obeyed",
             Event::Ignored { .. } => "ignored",
             Event::Problem { .. } => "problem",
@@ -184,7 +176,6 @@ impl ui::Event for Event {
             Event::Healthy { .. } => "healthy",
             Event::Aborted { .. } => "aborted",
             Event::Failed { .. } => "degraded",
-            Event::Draining { .. } => "draining",
             Event::Drained { .. } => "drained",
             Event::Unreachable { .. } => "unreachable",
             Event::TookOver { .. } => "took-over",
@@ -209,7 +200,6 @@ impl ui::Event for Event {
             Event::Measured { verdict, .. } if verdict == "pass" => Level::Detail,
             Event::Of { happened, .. } => happened.level(),
             Event::TakesBack { .. } => Level::Warning,
-            Event::Clearing { .. } | Event::Draining { .. } => Level::Detail,
             Event::Started { .. }
             | Event::Step { .. }
             | Event::Weight { .. }
@@ -217,7 +207,7 @@ impl ui::Event for Event {
             | Event::Pods { .. }
             | Event::Measured { .. }
             | Event::Paused { .. }
-            | Event::Resumed { .. }
+            | Event::Clearing { .. }
             | Event::Obeyed { .. }
             | Event::Healthy { .. }
             | Event::Aborted { .. }
@@ -236,7 +226,10 @@ impl ui::Event for Event {
                 let from = from.map(|f| format!(" from revision {f}")).unwrap_or_default();
                 format!("{} {strategy} to revision {revision}{from}: {image}", paint.bold(service))
             }
-            Event::Clearing { slot, revision } => format!("emptying {slot} of revision {revision}"),
+            Event::Clearing { slot, pods: 1 } => format!("{slot} is emptied first: 1 pod is on its way out"),
+            Event::Clearing { slot, pods } => {
+                format!("{slot} is emptied first: {pods} pods are on their way out")
+            }
             Event::Step { index, count, label } => {
                 format!("{} {label}", paint.dim(format!("step {index}/{count}")))
             }
@@ -246,7 +239,6 @@ impl ui::Event for Event {
                 format!("{slot} (revision {revision}): {available} of {replicas} available")
             }
             Event::Paused { message, .. } => format!("{} {message}", paint.yellow("paused:")),
-            Event::Resumed { message } => format!("going on: {message}"),
             Event::Obeyed { verb, by, message } => format!("{verb} by {by}: {message}"),
             Event::Ignored { verb, by, message } => {
                 format!("{} {verb} by {by} was not obeyed: {message}", paint.yellow("warning:"))
@@ -277,7 +269,6 @@ impl ui::Event for Event {
             Event::Failed { service, revision, cause } => {
                 format!("{} {service} revision {revision}: {}", paint.red("degraded:"), cause.message)
             }
-            Event::Draining { slot, revision } => format!("draining {slot} (revision {revision})"),
             Event::Drained { slot, revision } => format!("{slot} is drained of revision {revision}"),
             Event::Unreachable { message } => {
                 format!("{} {message}; trying on", paint.yellow("no contact:"))

@@ -41,6 +41,8 @@ mod split;
 mod state;
 mod status;
 mod step;
+#[cfg(test)]
+mod step_tests;
 pub mod story;
 mod tail;
 mod tell;

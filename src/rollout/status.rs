@@ -211,7 +211,7 @@ fn phase(state: &State, rollout: &Rollout, seen: &Observation) -> (Phase, String
             }
             Some(Wait::Seconds(seconds)) => {
                 let until = rollout.step_since + SignedDuration::from_secs(seconds as i64);
-                said(Phase::Paused, "timed-pause", format!("pauses until {until}"))
+                said(Phase::Paused, "timed-pause", format!("pauses until {until:.0}"))
             }
             None => {
                 let label = rollout.plan.steps.get(rollout.cursor).map(Step::label).unwrap_or_default();

@@ -255,11 +255,22 @@ pub fn stable(reason: &str) -> &'static str {
     KNOWN.into_iter().find(|k| *k == reason).unwrap_or("refused")
 }
 
+/// What a rollout that just began waits for before anything else.
+fn clearing(state: &State, rollout: &Rollout, now: &Observation) -> Option<Event> {
+    let slot = state.idle();
+    let seen = now.slots.get(&slot)?;
+    let pods = seen.replicas + seen.terminating;
+    (pods > 0 && seen.revision != rollout.revision).then_some(Event::Clearing { slot, pods })
+}
+
 /// The differences between two observations that people and scripts are told.
 pub fn changes(state: &State, before: &Observation, now: &Observation) -> Vec<Event> {
     let mut events = Vec::new();
     let Some(rollout) = &state.rollout else { return events };
     let first = before.slots.is_empty() && before.selection.is_none();
+    if first && rollout.stage == Stage::Clear {
+        events.extend(clearing(state, rollout, now));
+    }
     for (slot, seen) in &now.slots {
         let old = before.slots.get(slot);
         let counts = |s: &super::SlotObservation| (s.revision, s.available, s.desired);
