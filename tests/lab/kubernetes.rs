@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use msctl::context::{Ctx, SystemClock};
-use msctl::platform::{Error, LogQuery, Platform, Release, Template};
+use msctl::platform::{Error, JobRun, LogQuery, Platform, Release, Template};
 use msctl::rollout::{Effect, Observation, Selection, Slot, SlotObservation};
 use msctl::service::Service;
 use msctl::settings::{Env, Settings};
@@ -279,11 +279,14 @@ fn a_driver_that_slept_through_its_take_over_writes_nothing() {
             Effect::Scale { slot: Slot::Blue, replicas: 7 },
             Effect::Select(Selection::Both),
             Effect::Prune { keep: vec![1] },
+            Effect::Experiment { live: Slot::Blue, revisions: Some((1, 2)) },
         ] {
             let result = old.platform.execute(&effect, 4).await;
             let overtaken = matches!(result, Err(Error::Overtaken { seen: 5, ours: 4 }));
             assert!(overtaken, "{effect:?}: {result:?}");
         }
+        let judged = old.platform.job(&job(), 4).await;
+        assert!(matches!(judged, Err(Error::Overtaken { seen: 5, ours: 4 })), "{judged:?}");
         let mut release = old.release(V2);
         release.service.egress = edited.service.egress.clone();
         let error = old.platform.install(&release, &second, 4).await.expect_err("install is refused");
@@ -295,6 +298,10 @@ fn a_driver_that_slept_through_its_take_over_writes_nothing() {
         assert!(matches!(old.platform.save("{}", Some(&version)).await, Err(Error::Conflict(_))));
         assert!(matches!(old.platform.renew_lease(&held, false).await, Err(Error::Conflict(_))));
         assert_eq!(snapshot(&ns), before, "nothing changed");
+        // What it makes anew carries no higher epoch: it is told all the same, before any pod is asked for.
+        let anew = old.platform.execute(&Effect::Apply { slot: Slot::Green, revision: 2 }, 4).await;
+        assert!(matches!(anew, Err(Error::Overtaken { seen: 5, ours: 4 })), "{anew:?}");
+        assert_eq!(ns.field("deploy/orders-green", "{.spec.replicas}"), "0");
 
         new.scale(Slot::Blue, 2, 5).await;
         new.apply(Slot::Blue, 2, 5).await;
@@ -302,9 +309,23 @@ fn a_driver_that_slept_through_its_take_over_writes_nothing() {
     });
 }
 
+fn job() -> JobRun {
+    JobRun {
+        name: "orders-r2-e2e-step-1".into(),
+        metric: "e2e".into(),
+        measurement: "one".into(),
+        slot: Slot::Green,
+        revision: 2,
+        image: V1.into(),
+        command: vec!["true".into()],
+        start_deadline: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
+    }
+}
+
 /// What a write could have changed: everything but status.
 fn snapshot(ns: &Namespace) -> String {
-    let kinds = "deploy,service,configmap,secret,serviceaccount,pdb,networkpolicy,lease";
+    let kinds = "deploy,job,service,configmap,secret,serviceaccount,pdb,networkpolicy,lease";
     let path = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.uid} {.metadata.annotations} {.spec}{.data}\n{end}";
     ns.get(&[kinds, "-o", &format!("jsonpath={path}")]).expect("kubectl gets")
 }

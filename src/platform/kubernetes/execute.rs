@@ -136,11 +136,17 @@ async fn apply(
     revision: u32,
     epoch: u64,
 ) -> Result<()> {
+    let (cluster, service) = (&kubernetes.cluster, kubernetes.service.service.as_str());
+    let known = kubernetes.watches.get().and_then(|w| w.deployments.get(&names::slot(service, slot)));
     let made = release::apply_slot(&kubernetes.site().await?, template, slot, revision, epoch).await?;
     remember(kubernetes, |watches| {
         watches.deployments.written(serde_json::from_value(made).map_err(anyhow::Error::from)?);
         Ok(())
-    })
+    })?;
+    match known {
+        Some(_) => Ok(()),
+        None => fence::not_overtaken(cluster, service, epoch).await,
+    }
 }
 
 /// Drops templates of revisions not kept, and the configuration that neither a kept template, a slot nor a pod names.

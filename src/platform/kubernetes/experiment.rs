@@ -92,7 +92,12 @@ async fn one(kubernetes: &Kubernetes, wanted: &Value, name: &str, revision: u32,
             let new: Deployment = serde_json::from_value(wanted.clone()).map_err(anyhow::Error::from)?;
             let params =
                 PostParams { field_manager: Some(names::ROLLOUT_MANAGER.into()), ..PostParams::default() };
-            api.create(&params, &new).await.map_err(|e| cluster.explain(e, &label))?
+            let made = api.create(&params, &new).await.map_err(|e| cluster.explain(e, &label))?;
+            if let Err(overtaken) = fence::not_overtaken(cluster, &kubernetes.service.service, epoch).await {
+                remove(kubernetes, name, epoch).await?;
+                return Err(overtaken);
+            }
+            made
         }
     };
     if present.spec.as_ref().and_then(|s| s.replicas) == Some(1) {

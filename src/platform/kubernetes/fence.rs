@@ -218,6 +218,17 @@ pub async fn patch(
     Err(Error::Conflict(label.to_owned()))
 }
 
+/// After something inert was made anew, before it is let go: it carries no epoch but ours, so that a patch of it tests
+/// nothing that another driver raised. The service's own Service tells.
+pub async fn not_overtaken(cluster: &Cluster, service: &str, epoch: u64) -> Result<()> {
+    let found = api(cluster, "v1", "Service", "services").get_metadata_opt(service).await;
+    let found = found.map_err(|e| cluster.explain(e, &format!("Service {service}")))?;
+    match found.and_then(|service| epoch_of(service.annotations())) {
+        Some(seen) if seen > epoch => Err(Error::Overtaken { seen, ours: epoch }),
+        _ => Ok(()),
+    }
+}
+
 /// Deletes exactly the object that was read, unless it carries a higher epoch. Gone already is done.
 pub async fn delete(
     cluster: &Cluster,

@@ -52,7 +52,14 @@ pub async fn run(cluster: &Cluster, service: &str, run: &JobRun, epoch: u64) -> 
     };
     let job = match found {
         Some(job) => job,
-        None => make(cluster, service, run, epoch).await?,
+        None => {
+            let made = make(cluster, service, run, epoch).await?;
+            if let Err(overtaken) = fence::not_overtaken(cluster, service, epoch).await {
+                discard(cluster, name, epoch).await?;
+                return Err(overtaken);
+            }
+            made
+        }
     };
     if job.data["spec"]["suspend"] == true {
         let release = [
