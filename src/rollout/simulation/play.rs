@@ -6,7 +6,7 @@ use super::script::{Act, Actor, Script};
 use crate::rollout::deploy::rolled;
 use crate::rollout::host::Host;
 use crate::rollout::scenarios::{Bench, template};
-use crate::rollout::world::{Behaviour, Fate, Machine, Place, Task, lock, run_named};
+use crate::rollout::world::{Behaviour, Fate, Machine, Opinion, Place, Task, lock, run_named};
 use crate::rollout::*;
 use crate::rollout::{ask, attach, undo};
 use crate::service::Strategy;
@@ -83,6 +83,10 @@ fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
     world.fault_per_mille = script.faults;
     world.harsh = script.harsh;
     world.endpoint_lag = script.endpoint_lag;
+    if let Some(judged) = &script.judged {
+        world.court.opinions = judged.opinions.iter().copied().collect();
+        world.court.longest = judged.longest;
+    }
     let begun = world.now;
     let fates = script.fates.iter().filter(|(_, f)| script.autoscaled || !matches!(f, Fate::Scale(_)));
     world.fates = fates.map(|(at, fate)| (begun + at, fate.clone())).collect();
@@ -222,11 +226,18 @@ fn judge(bench: &Bench, script: &Script) {
     let others = world.present(live.slot.other());
     let (selection, route) = (world.selection, world.route.clone());
     let (scaler, own) = (world.scaler(live.slot), world.scaling);
+    let (left, opinion) = (world.court.left(), world.court.opinion(live.revision));
     drop(world);
     assert!(broken.is_empty(), "{:#?}\n{}", broken, told());
     assert!(state.under_way().is_none(), "it has not ended\n{}", told());
     assert!(!state.resizing || !behaviour.good(), "the number of pods is not settled\n{}", told());
     assert_eq!(revision, live.revision, "the live slot runs another revision\n{}", told());
+    assert!(left.is_empty(), "what judged is left: {left:?}\n{}", told());
+    // Tests end by whoever promotes or aborts them, whatever was measured.
+    let tests = matches!(script.strategy, Strategy::Ab | Strategy::Mirror);
+    if script.plain && script.judged.is_some() && !tests {
+        assert_ne!(opinion, Opinion::Bad, "a version that was judged bad is live\n{}", told());
+    }
     let last = state.deploys.iter().rev().find(|d| d.result == DeployResult::Healthy);
     assert_eq!(last.map(|d| d.revision), Some(live.revision), "the history says otherwise\n{}", told());
     let wanted = if script.autoscaled { desired } else { state.replicas };

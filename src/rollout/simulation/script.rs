@@ -1,6 +1,6 @@
 //! What people, rivals, machines and fate do in one schedule, all thrown from its seed.
 
-use crate::rollout::world::{Behaviour, Dice, Fate};
+use crate::rollout::world::{Behaviour, Dice, Fate, Opinion};
 use crate::rollout::{Selection, Slot, Verb};
 use crate::service::Strategy;
 
@@ -27,6 +27,16 @@ pub struct Actor {
     pub skew: i64,
 }
 
+/// How the candidate is judged, and what whoever judges says of each revision.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    steps: Option<&'static str>,
+    analysis: String,
+    blue_green: &'static str,
+    pub opinions: Vec<(u32, Opinion)>,
+    pub longest: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct Script {
     pub replicas: u32,
@@ -44,6 +54,7 @@ pub struct Script {
     pub faults: u64,
     pub harsh: bool,
     pub endpoint_lag: u64,
+    pub judged: Option<Judged>,
     /// Nothing but faults and deaths: the end is that of an undisturbed run.
     pub plain: bool,
 }
@@ -65,7 +76,10 @@ impl Script {
         let replicas = 1 + dice.below(5) as u32;
         // Beside the dice, so that they fall as they did: few revisions are kept, and soon there are more.
         let history = [10, 10, 2, 1][(seed % 4) as usize];
-        let rollout = rollout(dice, strategy, router, plain, history);
+        let mut judge = Dice(seed ^ 0xc0de);
+        let judged = (seed % 5 == 4 && strategy != Strategy::Rolling)
+            .then(|| Judged::throw(&mut judge, strategy, router));
+        let rollout = rollout(dice, strategy, router, plain, history, judged.as_ref());
         let horizon = dice.pick(&[3_000, 12_000, 40_000]);
         let mut actors = vec![actor(dice, 0, 0, Act::Deploy("v2", None), horizon, plain)];
         if !plain {
@@ -80,6 +94,7 @@ impl Script {
         let count = if fateful { 1 + dice.below(4) } else { 0 };
         let fates = (0..count).map(|_| (dice.below(horizon), fate(dice))).collect();
         Script {
+            judged,
             replicas,
             autoscaled: !plain && dice.chance(100),
             router,
@@ -109,7 +124,37 @@ impl Script {
     }
 }
 
-fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool, history: u64) -> String {
+impl Judged {
+    fn throw(dice: &mut Dice, strategy: Strategy, router: bool) -> Judged {
+        let once = "{name: e2e, job: {image: e2e}, errorLimit: 100}";
+        let thrice = "{name: e2e, job: {image: e2e}, interval: 4s, count: 3, errorLimit: 100}";
+        let smoke = "{name: e2e, smoke: {path: /, requests: 4}, errorLimit: 100}";
+        let alone = router || strategy == Strategy::BlueGreen;
+        let metric = dice.pick(&[once, thrice, if alone { smoke } else { once }]);
+        let inline = "[{weight: 34}, {analyze: 6s}, {weight: 67}]";
+        let experiment = "[{weight: 34}, {experiment: 6s, metrics: [e2e]}, {weight: 67}]";
+        let steps = dice.pick(&["[{weight: 20}, {weight: 60}]", inline, experiment]);
+        let fits = metric != smoke || steps != experiment;
+        let opinion =
+            |dice: &mut Dice| dice.pick(&[Opinion::Good, Opinion::Good, Opinion::Bad, Opinion::Silent]);
+        Judged {
+            steps: fits.then_some(steps),
+            analysis: format!(", analysis: {{warmUp: 1s, metrics: [{metric}]}}"),
+            blue_green: dice.pick(&[", pre: [e2e]", ", post: [e2e]", ""]),
+            opinions: [2, 3, 4].map(|revision| (revision, opinion(dice))).to_vec(),
+            longest: dice.pick(&[0, 3_000, 20_000]),
+        }
+    }
+}
+
+fn rollout(
+    dice: &mut Dice,
+    strategy: Strategy,
+    router: bool,
+    plain: bool,
+    history: u64,
+    judged: Option<&Judged>,
+) -> String {
     let steps = dice.pick(&[
         "[{weight: 20}, {weight: 60}]",
         "[{weight: 34}, {pause: 5s}, {weight: 67}]",
@@ -122,11 +167,15 @@ fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool, histo
         "[{mirror: 30}, {pause: 2s}, {mirror: 0}, {weight: 25}]",
     ]);
     let steps = if router && dice.chance(300) { special } else { steps };
+    let steps = judged.and_then(|j| j.steps).unwrap_or(steps);
+    let (analysis, gates) = judged.map_or(("", ""), |j| (j.analysis.as_str(), j.blue_green));
     let (surge, unavailable) = dice.pick(&[(1, 0), (0, 1), (2, 1), (1, 1)]);
     let delay = dice.pick(&[0, 30, 3600]);
     let abort = dice.pick(&[1, 30]);
     let dynamic = dice.chance(200);
     let promote = dice.pick(&["auto", "manual", "3s"]);
+    // Who is asked to promote is not asked to judge.
+    let promote = if judged.is_some() { "auto" } else { promote };
     let preview = dice.pick(&["all", "1"]);
     let tests = if router { ", ab: {percent: 25}, mirror: {percent: 50, until: 3s}" } else { "" };
     // Faults may cost half a minute each; how long they add up to is not what a plain schedule is about.
@@ -134,7 +183,7 @@ fn rollout(dice: &mut Dice, strategy: Strategy, router: bool, plain: bool, histo
     format!(
         "{{strategy: {strategy}, steps: {steps}, surge: {surge}, unavailable: {unavailable}, \
          scaleDownDelay: {delay}s, abortDelay: {abort}s, dynamicStable: {dynamic}, progressDeadline: {deadline}s, history: {history}, \
-         blueGreen: {{promote: {promote}, previewReplicas: {preview}}}{tests}}}"
+         blueGreen: {{promote: {promote}, previewReplicas: {preview}{gates}}}{tests}{analysis}}}"
     )
 }
 

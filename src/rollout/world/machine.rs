@@ -16,8 +16,13 @@ pub(super) struct Until<F: FnMut() -> bool + Unpin>(pub F);
 
 impl<F: FnMut() -> bool + Unpin> Future for Until<F> {
     type Output = ();
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if (self.0)() { Poll::Ready(()) } else { Poll::Pending }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if (self.0)() {
+            return Poll::Ready(());
+        }
+        // A set of futures asks only those that are awake.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -163,7 +168,8 @@ pub fn run_named<'a, T>(world: &Shared, tasks: Vec<(String, Task<'a, T>)>) -> Ve
         }
     }
     let world = lock(world);
-    panic!("never ends:\n{}", world.log[world.log.len().saturating_sub(60)..].join("\n"));
+    let state = world.state.as_ref().map(|s| s.body.as_str()).unwrap_or_default();
+    panic!("never ends:\n{state}\n{}", world.log[world.log.len().saturating_sub(60)..].join("\n"));
 }
 
 /// Runs tasks of many worlds in one process, each to its end, in its world's own time.

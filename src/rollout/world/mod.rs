@@ -3,6 +3,7 @@
 //! The real core and the real driver run against it.
 
 mod cell;
+mod court;
 mod dice;
 mod fate;
 mod laws;
@@ -21,6 +22,7 @@ use crate::platform::{Error, Lease, Result, Stored, Template};
 
 pub use cell::Behaviour;
 use cell::{Cell, Manners};
+pub use court::{Court, Opinion};
 pub use dice::Dice;
 pub use fate::Fate;
 pub use laws::Laws;
@@ -130,6 +132,7 @@ pub struct World {
     pub scaling: Option<Scaler>,
     /// They go on asking for other numbers.
     pub restless: bool,
+    pub court: Court,
     pub laws: Laws,
 }
 
@@ -185,6 +188,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         floor: None,
         scaling: None,
         restless: true,
+        court: Court::default(),
         laws: Laws::default(),
     }))
 }
@@ -319,6 +323,7 @@ impl World {
     fn reconcile(&mut self) {
         let now = self.now;
         self.befall();
+        self.hear_experiment();
         let manners = Manners {
             surge: self.surge,
             unavailable: self.unavailable,
@@ -390,7 +395,15 @@ impl World {
         let others = self.timers.iter().chain(&self.trailing).chain(&self.leaving).copied();
         let fates = self.fates.iter().map(|(at, _)| *at);
         let dies = self.dies.values().copied();
-        others.chain(fates).chain(dies).filter(|t| *t > now).min().into_iter().chain(cells).min()
+        others
+            .chain(fates)
+            .chain(dies)
+            .chain(self.court.next(now))
+            .filter(|t| *t > now)
+            .min()
+            .into_iter()
+            .chain(cells)
+            .min()
     }
 
     pub fn advance_to(&mut self, time: u64) {
@@ -461,7 +474,7 @@ impl World {
             }
             Effect::Route(routing) => self.point(routing.clone(), OURS),
             Effect::Select(selection) => self.select(*selection, OURS),
-            Effect::Experiment { .. } => {}
+            Effect::Experiment { revisions, .. } => self.experiment(*revisions),
             Effect::Rebound { slot, scaler } => {
                 let cell = &mut self.cells[*slot as usize];
                 cell.scaler = cell.scaler.map(|_| *scaler);

@@ -14,7 +14,8 @@ use super::view::View;
 use super::{Kind, OURS, Object, Shared, lock};
 use crate::context::Ctx;
 use crate::platform::{
-    Capabilities, Change, Error, Lease, LogLine, LogQuery, Platform, Release, Result, Stored, Template,
+    Answer, Capabilities, Change, Error, JobEnd, JobRun, Lease, LogLine, LogQuery, Platform, Release, Result,
+    Stored, Template,
 };
 use crate::rollout::{Abilities, Effect, Observation, Routing, Selection, Slot};
 
@@ -32,8 +33,12 @@ struct Yield(bool);
 
 impl Future for Yield {
     type Output = ();
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -328,9 +333,33 @@ impl Platform for Place {
         Ok(())
     }
 
-    async fn get(&self, _: Slot, _: &str) -> Result<Vec<crate::platform::Answer>> {
+    fn has_jobs(&self) -> bool {
+        true
+    }
+    async fn job(&self, run: &JobRun, epoch: u64) -> Result<JobEnd> {
+        self.before(true).await?;
+        let due = {
+            let mut world = lock(&self.world);
+            let due = world.begin_job(run, epoch)?;
+            due.saturating_sub(world.now)
+        };
+        self.after(true).await?;
+        self.wait(due).await;
+        lock(&self.world).end_job(run)
+    }
+    async fn sweep_jobs(&self, keep: &[String], epoch: u64) -> Result<()> {
+        self.before(true).await?;
+        lock(&self.world).sweep_jobs(keep, epoch)?;
+        self.after(true).await
+    }
+    /// Own requests are answered; what pods count is told nowhere.
+    async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
         lock(&self.world).scraped += 1;
-        Err(Error::Other(anyhow::anyhow!("pods cannot be asked here")))
+        if path == "/metrics" {
+            return Err(Error::Other(anyhow::anyhow!("pods cannot be asked here")));
+        }
+        self.before(false).await?;
+        Ok(lock(&self.world).answers(slot))
     }
 
     async fn logs(&self, _: &LogQuery, _: tokio::sync::mpsc::Sender<LogLine>) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 
 use super::{Kind, World};
 use crate::rollout::{
-    Observation, Problem, RouteObservation, Routing, Scaler, Selection, Slot, SlotObservation,
+    Experiment, Observation, Problem, RouteObservation, Routing, Scaler, Selection, Slot, SlotObservation,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ pub struct View {
     revs: [u64; 6],
     fresh: [u64; 6],
     deployments: [Option<Deployment>; 2],
+    experiment: Option<Experiment>,
     pods: [Vec<PodShot>; 2],
     in_public: [u32; 2],
     /// Revision and birth of the pods that each slot's Service leads to.
@@ -61,7 +62,10 @@ impl View {
     fn take(&mut self, world: &World, kind: Kind) {
         let now = world.now;
         match kind {
-            Kind::Deployments => Slot::ALL.into_iter().for_each(|s| self.deployment(world, s)),
+            Kind::Deployments => {
+                Slot::ALL.into_iter().for_each(|s| self.deployment(world, s));
+                self.experiment = world.seen_experiment();
+            }
             Kind::Pods => {
                 for slot in Slot::ALL {
                     let shots = world.cell(slot).pods.iter().map(|p| PodShot {
@@ -179,7 +183,7 @@ impl View {
             }),
             state_version: Some(self.state.clone().unwrap_or_default()),
             terminating: false,
-            experiment: None,
+            experiment: self.experiment.clone(),
         }
     }
 
