@@ -28,6 +28,13 @@ pub struct Forecast {
     pub long: Option<String>,
 }
 
+/// What is written down to be asked, and is not.
+pub(super) fn unasked(spec: &Spec, motion: Motion) -> Option<String> {
+    let text =
+        "a rolling update is judged by readiness alone: rollout.analysis is asked in a canary or blue-green";
+    (spec.unasked && motion == Motion::InPlace).then(|| text.to_owned())
+}
+
 /// Plans without writing.
 pub async fn forecast(
     platform: &dyn Platform,
@@ -78,6 +85,7 @@ pub(super) fn foreseen(
     if replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
         notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
     }
+    notes.extend(unasked(spec, plan.motion));
     if plan.motion == Motion::Replicas {
         let off = steps.iter().zip(&plan.steps).filter_map(|(reached, step)| match step {
             super::Step::Weight(wanted) if *wanted != reached.weight => {

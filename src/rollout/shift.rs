@@ -143,9 +143,13 @@ impl Turn<'_> {
         }
         let over = match step {
             Step::Pause(Wait::Person | Wait::Train) => false,
-            Step::Analyze { .. } => self.analysed(),
-            Step::Experiment { .. } => {
-                if let Some(what) = fresh.filter(|_| rollout.trial.step != Some(rollout.cursor)) {
+            Step::Analyze { .. } | Step::Experiment { .. } => {
+                let lacking = match formed {
+                    Formed::Waiting(what) => Some(what),
+                    Formed::Reached | Formed::Shrinking | Formed::Going => fresh,
+                };
+                // It has not begun, and the pods that it looks at may never come.
+                if let Some(what) = lacking.filter(|_| rollout.trial.step != Some(rollout.cursor)) {
                     return match self.judge(rollout, idle, Some(what)) {
                         Some(cause) => self.refuse(rollout, cause),
                         None => false,

@@ -134,6 +134,8 @@ pub struct Spec {
     pub affinity: Option<Sticky>,
     /// By what a candidate is judged.
     pub judging: Judging,
+    /// There are metrics, and a strategy that has no candidate.
+    pub unasked: bool,
 }
 
 impl Spec {
@@ -145,10 +147,14 @@ impl Spec {
             None if !options.steps.is_empty() => Strategy::Canary,
             None => rollout.strategy,
         };
+        let judging = match strategy {
+            Strategy::Rolling => Judging::default(),
+            _ => Judging::resolve(service)?,
+        };
         let steps = match strategy {
             Strategy::Rolling => Vec::new(),
             Strategy::Canary => canary(service, options)?,
-            Strategy::BlueGreen => blue_green(service)?,
+            Strategy::BlueGreen => blue_green(service, &judging)?,
             Strategy::Ab => ab(service)?,
             Strategy::Mirror => mirror(service),
         };
@@ -157,10 +163,6 @@ impl Spec {
                 Failure::usage("steps", format!("--steps belongs to a canary, not to {strategy}")).into()
             );
         }
-        let judging = match strategy {
-            Strategy::Rolling => Judging::default(),
-            _ => Judging::resolve(service)?,
-        };
         let seconds = |d: crate::service::Duration| d.0.as_secs();
         let deadline = seconds(rollout.progress_deadline).max(1);
         Ok(Spec {
@@ -182,6 +184,7 @@ impl Spec {
             train: options.train.is_some(),
             steps,
             affinity: affinity(service, strategy),
+            unasked: strategy == Strategy::Rolling && !rollout.analysis.metrics.is_empty(),
             judging,
         })
     }
@@ -362,7 +365,7 @@ fn value(what: &str, [exact, prefix, regex]: [&Option<String>; 3]) -> anyhow::Re
     }
 }
 
-fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
+fn blue_green(service: &Service, judging: &Judging) -> anyhow::Result<Vec<Step>> {
     let spec = &service.rollout.blue_green;
     let wrong =
         |key: &str, text: &str| Failure::usage("blue-green", format!("rollout.blueGreen.{key}: {text:?}"));
@@ -373,9 +376,14 @@ fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
             .map_err(|_| wrong("previewReplicas", text).hint("use all, a number or a percentage"))?,
     };
     let mut steps = vec![Step::Scale(Some(preview))];
-    let analyze = |metrics: &Vec<String>| Step::Analyze { seconds: None, metrics: metrics.clone() };
-    if !spec.pre.is_empty() {
-        steps.push(analyze(&spec.pre));
+    // Where no side is named, what needs no user is asked before the switch, and the rest after it.
+    let (pre, post) = match spec.pre.is_empty() && spec.post.is_empty() {
+        true => judging.by_need(),
+        false => (spec.pre.clone(), spec.post.clone()),
+    };
+    let analyze = |metrics: Vec<String>| Step::Analyze { seconds: None, metrics };
+    if !pre.is_empty() {
+        steps.push(analyze(pre));
     }
     match spec.promote.0.as_str() {
         "auto" => {}
@@ -387,8 +395,8 @@ fn blue_green(service: &Service) -> anyhow::Result<Vec<Step>> {
         }
     }
     steps.push(Step::Weight(100));
-    if !spec.post.is_empty() {
-        steps.push(analyze(&spec.post));
+    if !post.is_empty() {
+        steps.push(analyze(post));
     }
     Ok(steps)
 }
@@ -427,5 +435,33 @@ mod tests {
             spec.steps,
             [Step::Scale(Some(Amount::Count(1))), Step::Pause(Wait::Person), Step::Weight(100)]
         );
+    }
+
+    #[test]
+    fn metrics_on_no_side_of_a_switch_are_asked_where_they_can_be() {
+        let metrics = "analysis: {metrics: [{name: errors, builtin: error-rate}, {name: e2e, job: {image: e2e}}, \
+                       {name: smoke, smoke: {path: /}}, {name: gate, web: {url: 'http://gate'}}]}";
+        let asked = |sides: &str| {
+            let text = format!("{{strategy: blue-green, blueGreen: {{{sides}}}, {metrics}}}");
+            let spec = Spec::resolve(&service(&text), &Options::default()).unwrap();
+            let steps = spec.steps.iter().map(|step| match step {
+                Step::Analyze { metrics, .. } => metrics.join(" "),
+                Step::Weight(_) => "|".into(),
+                _ => String::new(),
+            });
+            steps.filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(asked(""), "e2e gate | errors");
+        assert_eq!(asked("post: [e2e]"), "| e2e");
+        assert_eq!(asked("pre: [gate]"), "gate |");
+    }
+
+    #[test]
+    fn a_rolling_update_asks_no_metric_and_says_so() {
+        let metrics = "analysis: {metrics: [{name: errors, builtin: error-rate}]}";
+        let unasked = |text: &str| Spec::resolve(&service(text), &Options::default()).unwrap().unasked;
+        assert!(unasked(&format!("{{{metrics}}}")));
+        assert!(!unasked(&format!("{{strategy: canary, {metrics}}}")));
+        assert!(!unasked("{}"));
     }
 }

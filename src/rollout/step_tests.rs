@@ -207,6 +207,23 @@ fn an_undo_waits_for_no_pod_of_its_own_version_on_its_way_out() {
     assert_eq!(begins(2, 0), [Effect::Scale { slot: Slot::Green, replicas: 2 }]);
 }
 
+/// Found by seed 249: after a promotion into it, an `analyze` step waited for ever for pods that never came.
+#[test]
+fn an_analyze_step_waits_for_its_pods_no_longer_than_the_deadline() {
+    let plan = planned(
+        4,
+        "{strategy: canary, progressDeadline: 60s, steps: [{weight: 50}, {analyze: 6s}], \
+         analysis: {metrics: [{name: e2e, job: {image: e2e}}]}}",
+    );
+    let state = at(plan, 1, Stage::Steps, 4);
+    let after = |seconds: i64| {
+        let now = jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
+        let decided = step("orders", &state, &seen(4, 2, 0, Routing::all(Slot::Blue)), now);
+        decided.state.rollout.unwrap().stage
+    };
+    assert_eq!([after(59), after(61)], [Stage::Steps, Stage::Retreat]);
+}
+
 #[test]
 fn what_a_rollout_first_waits_for_is_told() {
     let state = at(planned(4, "{strategy: canary, steps: [{weight: 50}]}"), 0, Stage::Clear, 4);

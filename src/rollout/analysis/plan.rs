@@ -159,6 +159,19 @@ impl Judging {
         self.metrics.iter().find(|m| m.name == name)
     }
 
+    /// Names of the metrics that can be asked before any user meets the candidate, and of those that need users. What
+    /// sends traffic of its own has its place already, and restarts are always looked at.
+    pub fn by_need(&self) -> (Vec<String>, Vec<String>) {
+        let placed = |m: &&Metric| matches!(m.measure, Measure::Smoke { .. } | Measure::Restarts);
+        let (before, after): (Vec<&Metric>, Vec<&Metric>) = self
+            .metrics
+            .iter()
+            .filter(|m| !placed(m))
+            .partition(|m| matches!(m.measure, Measure::Job { .. } | Measure::Web { .. }));
+        let names = |metrics: Vec<&Metric>| metrics.into_iter().map(|m| m.name.clone()).collect();
+        (names(before), names(after))
+    }
+
     /// Names of the metrics that send traffic of their own.
     pub fn smokes(&self) -> Vec<String> {
         let smokes = self.metrics.iter().filter(|m| matches!(m.measure, Measure::Smoke { .. }));
