@@ -134,8 +134,8 @@ pub struct Spec {
     pub affinity: Option<Sticky>,
     /// By what a candidate is judged.
     pub judging: Judging,
-    /// There are metrics, and a strategy that has no candidate.
-    pub unasked: bool,
+    /// What is written down and means nothing to a strategy that has no candidate, in words.
+    pub idle: Vec<&'static str>,
 }
 
 impl Spec {
@@ -184,10 +184,24 @@ impl Spec {
             train: options.train.is_some(),
             steps,
             affinity: affinity(service, strategy),
-            unasked: strategy == Strategy::Rolling && !rollout.analysis.metrics.is_empty(),
+            idle: if strategy == Strategy::Rolling { idle(service, options) } else { Vec::new() },
             judging,
         })
     }
+}
+
+fn idle(service: &Service, options: &Options) -> Vec<&'static str> {
+    let metrics =
+        "a rolling update is judged by readiness alone: rollout.analysis is asked in a canary or blue-green";
+    let steps = "rollout.steps are a canary's: rollout.strategy is rolling, and none of them is taken";
+    let chosen = options.strategy.is_some();
+    [
+        (!service.rollout.analysis.metrics.is_empty()).then_some(metrics),
+        (!service.rollout.steps.is_empty() && !chosen).then_some(steps),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
@@ -457,11 +471,16 @@ mod tests {
     }
 
     #[test]
-    fn a_rolling_update_asks_no_metric_and_says_so() {
+    fn a_rolling_update_takes_no_step_and_asks_no_metric_and_says_so() {
         let metrics = "analysis: {metrics: [{name: errors, builtin: error-rate}]}";
-        let unasked = |text: &str| Spec::resolve(&service(text), &Options::default()).unwrap().unasked;
-        assert!(unasked(&format!("{{{metrics}}}")));
-        assert!(!unasked(&format!("{{strategy: canary, {metrics}}}")));
-        assert!(!unasked("{}"));
+        let steps = "steps: [{weight: 10}]";
+        let idle = |text: &str, strategy| {
+            let options = Options { strategy, ..Options::default() };
+            Spec::resolve(&service(text), &options).unwrap().idle.len()
+        };
+        assert_eq!(idle(&format!("{{{metrics}, {steps}}}"), None), 2);
+        assert_eq!(idle(&format!("{{{steps}}}"), Some(Strategy::Rolling)), 0, "asked for");
+        assert_eq!(idle(&format!("{{strategy: canary, {metrics}, {steps}}}"), None), 0);
+        assert_eq!(idle("{}", None), 0);
     }
 }
