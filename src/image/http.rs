@@ -62,7 +62,7 @@ impl Client {
         for _ in 0..4 {
             let answer = tokio::time::timeout(self.patience, self.once(&method, &url, &headers, &body))
                 .await
-                .with_context(|| format!("no answer in {} s", self.patience.as_secs()))??;
+                .map_err(|_| anyhow::anyhow!("no answer in {} s", self.patience.as_secs()))??;
             let moved = answer.status.is_redirection() && matches!(method, Method::GET | Method::HEAD);
             let Some(to) = answer.headers.get(LOCATION).filter(|_| moved).and_then(|l| l.to_str().ok())
             else {

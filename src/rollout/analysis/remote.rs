@@ -221,8 +221,12 @@ mod tests {
     }
 
     fn client() -> Client {
+        patient(5)
+    }
+
+    fn patient(seconds: u64) -> Client {
         let env = crate::settings::Env::default();
-        Client::new(&env, std::time::Duration::from_secs(5)).unwrap()
+        Client::new(&env, std::time::Duration::from_secs(seconds)).unwrap()
     }
 
     #[test]
@@ -338,5 +342,10 @@ mod tests {
         assert_eq!(seen.candidate.value, Some(1.0));
         let error = web(&client(), &elsewhere, &key, Some("$.ok"), &target(), &|_| None).await.unwrap_err();
         assert!(error.contains("404") && !error.contains("hidden"), "{error}");
+        let late = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(20));
+        Mock::given(path("/late")).respond_with(late).mount(&server).await;
+        let late = format!("{}/late", server.uri());
+        let error = web(&patient(1), &late, &key, None, &target(), &|_| None).await.unwrap_err();
+        assert!(error.ends_with("does not answer: no answer in 1 s"), "{error}");
     }
 }
