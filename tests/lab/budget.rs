@@ -35,5 +35,9 @@ fn a_canary_of_four_pods_takes_at_most_25_requests() {
         let requests = counted(&run);
         // Eight changes of a number and a save after each step cannot be done without.
         assert!((13..=25).contains(&requests.len()), "{}: {requests:#?}", requests.len());
+        // A thousand pods at once were more memory than all the rest.
+        let mut lists = run.stderr.lines().filter(|l| l.starts_with("GET ") && l.contains("/pods?"));
+        assert!(lists.clone().count() > 2, "{}", run.stderr);
+        assert_eq!(lists.find(|l| !l.contains("watch=true") && !l.contains("limit=")), None);
     }
 }

@@ -99,6 +99,7 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
     }
 }
 
+const PAGE: u32 = 100;
 const SERVICE: Terms = ("v1", "Service", "services");
 const CONFIG_MAP: Terms = ("v1", "ConfigMap", "configmaps");
 const SECRET: Terms = ("v1", "Secret", "secrets");
@@ -190,7 +191,6 @@ struct Named {
 /// Read from the cluster, not from caches: those are stripped, and this is no time to be late.
 async fn pods_and_slots(cluster: &Cluster, service: &str) -> Result<Named> {
     let params = ListParams::default().labels(&format!("{}={service}", names::NAME));
-    let pods = cluster.api::<Pod>().list(&params).await.map_err(|e| cluster.explain(e, "Pods"))?;
     let deployments =
         cluster.api::<Deployment>().list(&params).await.map_err(|e| cluster.explain(e, "Deployments"))?;
     let sets = cluster.api::<k8s_openapi::api::apps::v1::ReplicaSet>().list(&params).await;
@@ -202,8 +202,17 @@ async fn pods_and_slots(cluster: &Cluster, service: &str) -> Result<Named> {
             .extend(labels.and_then(|l| l.get(names::REVISION)).and_then(|r| r.parse::<u32>().ok()));
         references(&spec, &mut named.configuration);
     };
-    for pod in &pods {
-        add(pod.metadata.labels.as_ref(), json!(pod.spec));
+    // Page by page: a thousand pods at once are more than all else that is kept.
+    let mut page = params.clone().limit(PAGE);
+    loop {
+        let pods = cluster.api::<Pod>().list(&page).await.map_err(|e| cluster.explain(e, "Pods"))?;
+        for pod in &pods {
+            add(pod.metadata.labels.as_ref(), json!(pod.spec));
+        }
+        match pods.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => break,
+        }
     }
     for template in deployments.iter().filter_map(|d| d.spec.as_ref()).map(|s| &s.template) {
         add(template.metadata.as_ref().and_then(|m| m.labels.as_ref()), json!(template.spec));

@@ -53,9 +53,10 @@ async fn once(
     lines: Sender,
 ) -> anyhow::Result<()> {
     let api = cluster.api::<Pod>();
-    let pods = api.list(&ListParams::default().labels(selector)).await;
-    let mut pods = pods.map_err(|e| cluster.explain(e, &format!("pods of {service}")))?.items;
-    pods.truncate(query.sample.unwrap_or(usize::MAX));
+    let few = query.sample.and_then(|most| u32::try_from(most).ok());
+    let params = ListParams { limit: few, ..ListParams::default().labels(selector) };
+    let pods = api.list(&params).await;
+    let pods = pods.map_err(|e| cluster.explain(e, &format!("pods of {service}")))?.items;
     if pods.is_empty() {
         if query.driver {
             return Err(Failure::failed(
