@@ -19,9 +19,6 @@ _msctl() {
             msctl,adopt)
                 cmd="msctl__subcmd__adopt"
                 ;;
-            msctl,agent)
-                cmd="msctl__subcmd__agent"
-                ;;
             msctl,build)
                 cmd="msctl__subcmd__build"
                 ;;
@@ -45,9 +42,6 @@ _msctl() {
                 ;;
             msctl,doctor)
                 cmd="msctl__subcmd__doctor"
-                ;;
-            msctl,drive)
-                cmd="msctl__subcmd__drive"
                 ;;
             msctl,help)
                 cmd="msctl__subcmd__help"
@@ -97,9 +91,6 @@ _msctl() {
             msctl__subcmd__help,adopt)
                 cmd="msctl__subcmd__help__subcmd__adopt"
                 ;;
-            msctl__subcmd__help,agent)
-                cmd="msctl__subcmd__help__subcmd__agent"
-                ;;
             msctl__subcmd__help,build)
                 cmd="msctl__subcmd__help__subcmd__build"
                 ;;
@@ -123,9 +114,6 @@ _msctl() {
                 ;;
             msctl__subcmd__help,doctor)
                 cmd="msctl__subcmd__help__subcmd__doctor"
-                ;;
-            msctl__subcmd__help,drive)
-                cmd="msctl__subcmd__help__subcmd__drive"
                 ;;
             msctl__subcmd__help,help)
                 cmd="msctl__subcmd__help__subcmd__help"
@@ -365,7 +353,7 @@ _msctl() {
 
     case "${cmd}" in
         msctl)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,7 +419,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__adopt)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --service --plan --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --service --plan --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,74 +488,8 @@ _msctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        msctl__subcmd__agent)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --env)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -e)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --context)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --kubeconfig)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --directory)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -C)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
-                    return 0
-                    ;;
-                -o)
-                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --yes)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -y)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         msctl__subcmd__build)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --push --pin --tag --platform --build-arg --cache-from --no-cache --target --secret --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --push --pin --tag --platform --build-arg --cache-from --no-cache --target --secret --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -657,7 +579,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__completions)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version bash elvish fish powershell zsh"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -723,7 +645,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__config)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version show schema help"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help show schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -845,7 +767,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__config__subcmd__schema)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -911,7 +833,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__config__subcmd__show)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --origin --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --origin --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -977,7 +899,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__delete)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1043,7 +965,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__demo)
-            opts="-e -n -C -o -v -q -y -t -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --keep --template --help --version"
+            opts="-e -n -C -o -v -q -y -t -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --keep --template --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1117,7 +1039,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__deploy)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --train --envs --attended --plan --detach --driver-image --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --rolling --canary --blue-green --ab --mirror --image --steps --pause --until --timeout --rollback-timeout --no-rollback --proceed --lock-wait --train --envs --attended --plan --detach --driver-image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1219,7 +1141,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__diff)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --image --owned --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --image --owned --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1289,7 +1211,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__doctor)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1344,76 +1266,6 @@ _msctl() {
                     return 0
                     ;;
                 -y)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        msctl__subcmd__drive)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --timeout --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --env)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -e)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --context)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --kubeconfig)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --directory)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -C)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
-                    return 0
-                    ;;
-                -o)
-                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --yes)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -y)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1425,7 +1277,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help)
-            opts="new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help"
+            opts="new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1439,20 +1291,6 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__adopt)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        msctl__subcmd__help__subcmd__agent)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1593,20 +1431,6 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__doctor)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        msctl__subcmd__help__subcmd__drive)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2027,7 +1851,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__local)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status down help"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help status down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2093,7 +1917,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__local__subcmd__down)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2215,7 +2039,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__local__subcmd__status)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2281,7 +2105,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__logs)
-            opts="-e -n -C -o -v -q -y -f -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --follow --tail --since --driver --slot --previous --help --version"
+            opts="-e -n -C -o -v -q -y -f -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --follow --tail --since --driver --slot --previous --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2359,7 +2183,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__man)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2425,7 +2249,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__new)
-            opts="-e -n -C -o -v -q -y -t -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --template --set --answers --defaults --dry-run --into --no-git --help --version"
+            opts="-e -n -C -o -v -q -y -t -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --template --set --answers --defaults --dry-run --into --no-git --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2511,7 +2335,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version status watch promote pause resume abort retry undo history judge report restart attach rbac help"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help status watch promote pause resume abort retry undo history judge report restart attach rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2577,7 +2401,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__abort)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2643,7 +2467,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__attach)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --once --detach --driver-image --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --once --detach --driver-image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2937,7 +2761,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__history)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3003,7 +2827,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__judge)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --metric --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --metric --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3073,7 +2897,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__pause)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3139,7 +2963,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__promote)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --full --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --full --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3205,7 +3029,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__rbac)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3271,7 +3095,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__report)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --out --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --out --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3341,7 +3165,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__restart)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3407,7 +3231,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__resume)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3473,7 +3297,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__retry)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3539,7 +3363,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__status)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3605,7 +3429,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__undo)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --to --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --to --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3675,7 +3499,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__watch)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3741,7 +3565,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__scale)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3807,7 +3631,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__status)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3873,7 +3697,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version list show lint schema help"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help list show lint schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4023,7 +3847,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__lint)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4089,7 +3913,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__list)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4155,7 +3979,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__schema)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4221,7 +4045,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__template__subcmd__show)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

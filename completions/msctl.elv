@@ -57,8 +57,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand config 'Look at the configuration'
             cand completions 'Print the completion script of a shell'
             cand man 'Write the man pages into a folder'
-            cand drive 'The driver in the cluster; started by `--detach`'
-            cand agent 'The agent of the local platform; started by msctl itself'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;new'= {
@@ -90,8 +88,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-git 'Do not make a git repository'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;template'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -114,8 +110,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
             cand list 'List the embedded templates'
             cand show 'Show a template''s questions and files'
             cand lint 'Check a template for mistakes'
@@ -143,8 +137,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;template;show'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -167,8 +159,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;template;lint'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -191,8 +181,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;template;schema'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -215,8 +203,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;template;help'= {
             cand list 'List the embedded templates'
@@ -265,8 +251,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-cache 'Build every step anew'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;deploy'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -309,8 +293,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --detach 'Leave the driving to a Job in the cluster, and return'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;diff'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -335,8 +317,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --owned 'List the fields that rollouts set, for tools that apply the same objects'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -359,8 +339,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
             cand status 'Show the rollout''s state'
             cand watch 'Follow the rollout until it ends or waits'
             cand promote 'End the pause, or skip a step; `--full` skips all steps and analysis'
@@ -398,8 +376,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;watch'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -422,8 +398,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;promote'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -447,8 +421,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --full 'Skip all remaining steps and analysis'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;pause'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -471,8 +443,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;resume'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -495,8 +465,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;abort'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -519,8 +487,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;retry'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -543,8 +509,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;undo'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -568,8 +532,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;history'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -592,8 +554,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;judge'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -617,8 +577,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;report'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -642,8 +600,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;restart'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -666,8 +622,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;attach'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -693,8 +647,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --detach 'Leave the driving to a Job in the cluster, and return'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;rbac'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -717,8 +669,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;rollout;help'= {
             cand status 'Show the rollout''s state'
@@ -788,8 +738,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;logs'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -819,8 +767,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --previous 'The log of the container''s previous run'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;scale'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -843,8 +789,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;delete'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -867,8 +811,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;local'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -891,8 +833,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
             cand status 'Show the agent and the services it runs'
             cand down 'Stop every local service and the agent, and leave nothing behind'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -918,8 +858,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;local;down'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -942,8 +880,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;local;help'= {
             cand status 'Show the agent and the services it runs'
@@ -979,8 +915,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --plan 'Say what matches its pods and what it would mean, write nothing'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;demo'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1006,8 +940,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --keep 'Leave the demo service running and its folder in place'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;doctor'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1030,8 +962,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;config'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1054,8 +984,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
             cand show 'Print the resolved configuration'
             cand schema 'Print the JSON Schema of msctl.yaml'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -1082,8 +1010,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --origin 'Name where each value came from'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;config;schema'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1106,8 +1032,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;config;help'= {
             cand show 'Print the resolved configuration'
@@ -1141,8 +1065,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;man'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1165,57 +1087,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand --no-input 'Never prompt: fail and name the flag that answers'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
-        }
-        &'msctl;drive'= {
-            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
-            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
-            cand -n 'Kubernetes namespace'
-            cand --namespace 'Kubernetes namespace'
-            cand --context 'Kubeconfig context'
-            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
-            cand -C 'Work as if started in this folder'
-            cand --directory 'Work as if started in this folder'
-            cand -o 'Format of the answer'
-            cand --output 'Format of the answer'
-            cand --color 'When to use colours'
-            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
-            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
-            cand --timeout 'Give up after this long'
-            cand -v 'Say more; twice and thrice for more still'
-            cand --verbose 'Say more; twice and thrice for more still'
-            cand -q 'Say nothing but the answer and errors'
-            cand --quiet 'Say nothing but the answer and errors'
-            cand --no-input 'Never prompt: fail and name the flag that answers'
-            cand -h 'Print help'
-            cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
-        }
-        &'msctl;agent'= {
-            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
-            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
-            cand -n 'Kubernetes namespace'
-            cand --namespace 'Kubernetes namespace'
-            cand --context 'Kubeconfig context'
-            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
-            cand -C 'Work as if started in this folder'
-            cand --directory 'Work as if started in this folder'
-            cand -o 'Format of the answer'
-            cand --output 'Format of the answer'
-            cand --color 'When to use colours'
-            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
-            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
-            cand -v 'Say more; twice and thrice for more still'
-            cand --verbose 'Say more; twice and thrice for more still'
-            cand -q 'Say nothing but the answer and errors'
-            cand --quiet 'Say nothing but the answer and errors'
-            cand --no-input 'Never prompt: fail and name the flag that answers'
-            cand -h 'Print help'
-            cand --help 'Print help'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'msctl;help'= {
             cand new 'Create a service from a template'
@@ -1235,8 +1106,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand config 'Look at the configuration'
             cand completions 'Print the completion script of a shell'
             cand man 'Write the man pages into a folder'
-            cand drive 'The driver in the cluster; started by `--detach`'
-            cand agent 'The agent of the local platform; started by msctl itself'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'msctl;help;new'= {
@@ -1338,10 +1207,6 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;completions'= {
         }
         &'msctl;help;man'= {
-        }
-        &'msctl;help;drive'= {
-        }
-        &'msctl;help;agent'= {
         }
         &'msctl;help;help'= {
         }

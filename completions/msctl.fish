@@ -58,8 +58,6 @@ complete -c msctl -n "__fish_msctl_needs_command" -f -a "doctor" -d 'Check what 
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "config" -d 'Look at the configuration'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "man" -d 'Write the man pages into a folder'
-complete -c msctl -n "__fish_msctl_needs_command" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
-complete -c msctl -n "__fish_msctl_needs_command" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s n -l namespace -d 'Kubernetes namespace' -r
@@ -84,7 +82,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand new" -l defaults -d 'Take th
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l dry-run -d 'Show what would be written, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -l no-git -d 'Do not make a git repository'
 complete -c msctl -n "__fish_msctl_using_subcommand new" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand new" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l context -d 'Kubeconfig context' -r
@@ -101,7 +98,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_see
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and not __fish_seen_subcommand_from list show lint schema help" -f -a "lint" -d 'Check a template for mistakes'
@@ -123,7 +119,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -l context -d 'Kubeconfig context' -r
@@ -140,7 +135,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l context -d 'Kubeconfig context' -r
@@ -157,7 +151,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from lint" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l context -d 'Kubeconfig context' -r
@@ -174,7 +167,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_su
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand template; and __fish_seen_subcommand_from help" -f -a "lint" -d 'Check a template for mistakes'
@@ -205,7 +197,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand build" -l push -d 'Push the 
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l pin -d 'First write the digests that the base images have now into the Dockerfile'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -l no-cache -d 'Build every step anew'
 complete -c msctl -n "__fish_msctl_using_subcommand build" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand build" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l context -d 'Kubeconfig context' -r
@@ -242,7 +233,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l attended -d 'Stay
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l plan -d 'Print the plan, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -l detach -d 'Leave the driving to a Job in the cluster, and return'
 complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand deploy" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l context -d 'Kubeconfig context' -r
@@ -261,7 +251,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say 
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l owned -d 'List the fields that rollouts set, for tools that apply the same objects'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand diff" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l context -d 'Kubeconfig context' -r
@@ -278,7 +267,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "status" -d 'Show the rollout\'s state'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
@@ -310,7 +298,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -l context -d 'Kubeconfig context' -r
@@ -327,7 +314,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from watch" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l context -d 'Kubeconfig context' -r
@@ -345,7 +331,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -l full -d 'Skip all remaining steps and analysis'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from promote" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -l context -d 'Kubeconfig context' -r
@@ -362,7 +347,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from pause" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -l context -d 'Kubeconfig context' -r
@@ -379,7 +363,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from resume" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -l context -d 'Kubeconfig context' -r
@@ -396,7 +379,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from abort" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l context -d 'Kubeconfig context' -r
@@ -413,7 +395,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from retry" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l context -d 'Kubeconfig context' -r
@@ -431,7 +412,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from undo" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l context -d 'Kubeconfig context' -r
@@ -448,7 +428,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l context -d 'Kubeconfig context' -r
@@ -466,7 +445,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l context -d 'Kubeconfig context' -r
@@ -484,7 +462,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from report" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l context -d 'Kubeconfig context' -r
@@ -501,7 +478,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from restart" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l context -d 'Kubeconfig context' -r
@@ -521,7 +497,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l once -d 'Do what is due, then return'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -l detach -d 'Leave the driving to a Job in the cluster, and return'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from attach" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l context -d 'Kubeconfig context' -r
@@ -538,7 +513,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rbac" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the rollout\'s state'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
@@ -570,7 +544,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand status" -s v -l verbose -d '
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand status" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand status" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand status" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l context -d 'Kubeconfig context' -r
@@ -593,7 +566,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand logs" -s f -l follow -d 'Go 
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l driver -d 'The log of the driver in the cluster (`deploy --detach`)'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -l previous -d 'The log of the container\'s previous run'
 complete -c msctl -n "__fish_msctl_using_subcommand logs" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand logs" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -l context -d 'Kubeconfig context' -r
@@ -610,7 +582,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand scale" -s v -l verbose -d 'S
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand scale" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -l context -d 'Kubeconfig context' -r
@@ -627,7 +598,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand delete" -s v -l verbose -d '
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand delete" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -l context -d 'Kubeconfig context' -r
@@ -644,7 +614,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_s
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and not __fish_seen_subcommand_from status down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -664,7 +633,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subco
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -l context -d 'Kubeconfig context' -r
@@ -681,7 +649,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subco
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand local; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -703,7 +670,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s q -l quiet -d 'Say
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -l plan -d 'Say what matches its pods and what it would mean, write nothing'
 complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand adopt" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l context -d 'Kubeconfig context' -r
@@ -722,7 +688,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand demo" -s q -l quiet -d 'Say 
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -l keep -d 'Leave the demo service running and its folder in place'
 complete -c msctl -n "__fish_msctl_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -l context -d 'Kubeconfig context' -r
@@ -739,7 +704,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s v -l verbose -d '
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -l context -d 'Kubeconfig context' -r
@@ -756,7 +720,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -f -a "show" -d 'Print the resolved configuration'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -f -a "schema" -d 'Print the JSON Schema of msctl.yaml'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and not __fish_seen_subcommand_from show schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -777,7 +740,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subc
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Name where each value came from'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l context -d 'Kubeconfig context' -r
@@ -794,7 +756,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subc
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the resolved configuration'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema of msctl.yaml'
 complete -c msctl -n "__fish_msctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -814,7 +775,6 @@ complete -c msctl -n "__fish_msctl_using_subcommand completions" -s v -l verbose
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l context -d 'Kubeconfig context' -r
@@ -831,62 +791,24 @@ complete -c msctl -n "__fish_msctl_using_subcommand man" -s v -l verbose -d 'Say
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand man" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
-json\t''
-ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l color -d 'When to use colours' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l timeout -d 'Give up after this long' -r
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand drive" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
-json\t''
-ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -l color -d 'When to use colours' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand agent" -s V -l version -d 'Print version'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "new" -d 'Create a service from a template'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "template" -d 'Look at the templates a service can be created from'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "build" -d 'Build the service\'s image, and push it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "rollout" -d 'Steer and follow a rollout'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "status" -d 'Show how the service is'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "logs" -d 'Print the pods\' logs'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "doctor" -d 'Check what msctl needs on this machine'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "config" -d 'Look at the configuration'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "man" -d 'Write the man pages into a folder'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "drive" -d 'The driver in the cluster; started by `--detach`'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "agent" -d 'The agent of the local platform; started by msctl itself'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man drive agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "new" -d 'Create a service from a template'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "template" -d 'Look at the templates a service can be created from'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "build" -d 'Build the service\'s image, and push it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "rollout" -d 'Steer and follow a rollout'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "status" -d 'Show how the service is'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "logs" -d 'Print the pods\' logs'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "doctor" -d 'Check what msctl needs on this machine'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "config" -d 'Look at the configuration'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "man" -d 'Write the man pages into a folder'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "lint" -d 'Check a template for mistakes'

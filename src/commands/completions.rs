@@ -32,8 +32,18 @@ pub fn run(ctx: &Ctx, args: &cli::Completions) -> anyhow::Result<u8> {
 /// The static completion script of `shell`.
 pub fn script(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut cli::command(), "msctl", &mut script);
+    clap_complete::generate(shell, &mut shown(), "msctl", &mut script);
     script
+}
+
+/// The generators offer hidden commands too: here they are left out.
+fn shown() -> clap::Command {
+    let whole = cli::command();
+    let commands: Vec<_> = whole.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
+    clap::Command::new("msctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(commands)
 }
 
 pub fn man(ctx: &Ctx, args: &cli::Man) -> anyhow::Result<u8> {

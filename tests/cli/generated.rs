@@ -47,6 +47,7 @@ fn completions_are_current() {
         .map(|shell| {
             let ran = home.run(&["completions", &shell.to_string()]);
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+            assert!(!ran.stdout.contains("agent of the local platform"), "{shell} offers what is hidden");
             (shell.file_name("msctl"), ran.stdout.into_bytes())
         })
         .collect();
@@ -150,4 +151,29 @@ fn completions_work_in_their_shells() {
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && stdout.contains(wanted), "{shell}: {output:?}");
     }
+}
+
+/// Elvish completes on a terminal only; what it found is left in a file.
+#[test]
+fn completions_work_in_elvish() {
+    if std::env::var_os("CI").is_none()
+        && std::process::Command::new("elvish").arg("-version").output().is_err()
+    {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let mut command = std::process::Command::new("elvish");
+    command
+        .arg("-norc")
+        .env("HOME", home.path())
+        .env("TERM", "xterm")
+        .current_dir(root().join("completions"));
+    let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+    let found = "$edit:completion:arg-completer[msctl] msctl rollout '' | each {|c| echo $c[stem] }";
+    session.send(&format!("eval (slurp < msctl.elv); {found} > {}; exit\r", out.display())).unwrap();
+    session.flush().unwrap();
+    session.exp_eof().unwrap();
+    let found = std::fs::read_to_string(out).unwrap();
+    assert!(["promote", "undo", "status"].iter().all(|verb| found.lines().any(|l| l == *verb)), "{found}");
 }
