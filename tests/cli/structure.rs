@@ -148,3 +148,47 @@ fn every_test_file_is_run() {
         );
     }
 }
+
+/// A licence expression whose every `AND` has an allowed alternative.
+fn licensed(expression: &str, allowed: &[&str]) -> bool {
+    let alternatives = |part: &str| part.trim_matches(['(', ')']).replace('/', " OR ");
+    let one_of = |part: &str| alternatives(part).split(" OR ").any(|name| allowed.contains(&name.trim()));
+    expression.split(" AND ").all(one_of)
+}
+
+#[test]
+fn dependencies_are_as_deny_toml_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let deny: toml::Table = std::fs::read_to_string(root.join("deny.toml")).unwrap().parse().unwrap();
+    let texts = |list: &toml::Value, key: &str| -> Vec<String> {
+        let of = |v: &toml::Value| v.get(key).unwrap_or(v).as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(of).collect()
+    };
+    let allowed = texts(&deny["licenses"]["allow"], "");
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    let banned = texts(&deny["bans"]["deny"], "name");
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &target])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages: Vec<_> =
+        metadata["packages"].as_array().unwrap().iter().filter(|p| p["name"] != "msctl").collect();
+    assert!(packages.len() > 100, "{}", packages.len());
+    for package in packages {
+        let (name, licence) =
+            (package["name"].as_str().unwrap(), package["license"].as_str().unwrap_or("none"));
+        assert!(licensed(licence, &allowed), "{name} has the licence {licence}");
+        assert!(!banned.iter().any(|b| b == name), "{name} is banned");
+        let source = package["source"].as_str().unwrap_or_default();
+        assert!(
+            source.starts_with("registry+https://github.com/rust-lang/crates.io-index"),
+            "{name}: {source}"
+        );
+    }
+    let refused = ["GPL-3.0", "MIT AND GPL-3.0", "none"];
+    assert!(refused.iter().all(|text| !licensed(text, &allowed)));
+}
