@@ -3,6 +3,7 @@
 pub mod kubernetes;
 pub mod local;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ pub struct Release {
     /// `repository@sha256:…`; None on the local platform, which builds from the folder.
     pub image: Option<String>,
     /// Values of `secrets`, resolved; never printed, never stored outside the platform's secret store.
-    pub secrets: std::collections::BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// What a slot runs, in the platform's own terms. The same hash is the same revision.
@@ -46,6 +47,15 @@ pub struct Template {
     pub image: String,
     /// The platform's description; holds no secret values.
     pub body: Value,
+}
+
+/// What configures a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Values by the names of their variables.
+    pub values: BTreeMap<String, String>,
+    /// Differs where the secrets do; None: there are none.
+    pub secrets: Option<String>,
 }
 
 /// What the platform can do, said at plan time.
@@ -285,6 +295,10 @@ pub trait Platform: Send + Sync {
     /// Whether what a rollout will have at its peak fits, as far as the last `preflight` saw; returns warnings.
     async fn fits(&self, _demand: &Demand) -> anyhow::Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    /// What configures a version, as far as it can be read; secret values never.
+    async fn configuration(&self, _template: &Template) -> Configuration {
+        Configuration::default()
     }
     /// What `install`, and applying `template` to the live slot, would change.
     async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>>;

@@ -135,6 +135,11 @@ pub enum Event {
         image: String,
     },
     /// It drives; this machine may go.
+    /// What an undo brings back beside the image.
+    Restores {
+        revision: u32,
+        what: Vec<String>,
+    },
     HandedOver {
         holder: String,
         job: String,
@@ -184,6 +189,7 @@ impl ui::Event for Event {
             Event::Of { happened, .. } => happened.kind(),
             Event::AtBarrier { .. } => "at-barrier",
             Event::TakesBack { .. } => "takes-back",
+            Event::Restores { .. } => "restores",
             Event::HandedOver { .. } => "handed-over",
             Event::Warned { .. } => "warning",
         }
@@ -215,6 +221,7 @@ impl ui::Event for Event {
             | Event::TookOver { .. }
             | Event::Waiting { .. }
             | Event::Calling { .. }
+            | Event::Restores { .. }
             | Event::HandedOver { .. }
             | Event::AtBarrier { .. } => Level::Info,
         }
@@ -287,6 +294,9 @@ impl ui::Event for Event {
             }
             Event::TakesBack { car } => format!("{} {car} goes back", paint.yellow("train refused:")),
             Event::Calling { image } => format!("starting a driver in the cluster: {image}"),
+            Event::Restores { revision, what } => {
+                format!("with revision {revision} come back: {}", what.join(", "))
+            }
             Event::HandedOver { holder, job } => format!("handed over to {holder} (Job {job})"),
             Event::Warned { message } => format!("{} {message}", paint.yellow("warning:")),
         })

@@ -134,7 +134,7 @@ pub struct Spec {
     pub affinity: Option<Sticky>,
     /// By what a candidate is judged.
     pub judging: Judging,
-    /// What is written down and means nothing to a strategy that has no candidate, in words.
+    /// What is written down and not done, in words.
     pub idle: Vec<&'static str>,
 }
 
@@ -184,20 +184,22 @@ impl Spec {
             train: options.train.is_some(),
             steps,
             affinity: affinity(service, strategy),
-            idle: if strategy == Strategy::Rolling { idle(service, options) } else { Vec::new() },
+            idle: idle(service, options, strategy),
             judging,
         })
     }
 }
 
-fn idle(service: &Service, options: &Options) -> Vec<&'static str> {
+fn idle(service: &Service, options: &Options, strategy: Strategy) -> Vec<&'static str> {
+    let migrations = "migrations are not run by this msctl: run what they name yourself, before and after";
     let metrics =
         "a rolling update is judged by readiness alone: rollout.analysis is asked in a canary or blue-green";
     let steps = "rollout.steps are a canary's: rollout.strategy is rolling, and none of them is taken";
-    let chosen = options.strategy.is_some();
+    let (rolling, chosen) = (strategy == Strategy::Rolling, options.strategy.is_some());
     [
-        (!service.rollout.analysis.metrics.is_empty()).then_some(metrics),
-        (!service.rollout.steps.is_empty() && !chosen).then_some(steps),
+        service.migrations.is_some().then_some(migrations),
+        (rolling && !service.rollout.analysis.metrics.is_empty()).then_some(metrics),
+        (rolling && !service.rollout.steps.is_empty() && !chosen).then_some(steps),
     ]
     .into_iter()
     .flatten()
@@ -482,5 +484,6 @@ mod tests {
         assert_eq!(idle(&format!("{{{steps}}}"), Some(Strategy::Rolling)), 0, "asked for");
         assert_eq!(idle(&format!("{{strategy: canary, {metrics}, {steps}}}"), None), 0);
         assert_eq!(idle("{}", None), 0);
+        assert_eq!(idle("{}\nmigrations: {expand: [./migrate]}", None), 1);
     }
 }

@@ -11,7 +11,7 @@ use super::state::{State, Verb};
 use super::{Event, Facts, Motion, Options, Spec, Until, deploy, plan, start, tell};
 use crate::context::Ctx;
 use crate::error::Failure;
-use crate::platform::Platform;
+use crate::platform::{Configuration, Platform};
 use crate::service::{Service, Strategy};
 
 /// Returns to the last revision that was live, or to `to`; during a rollout that is, first, an abort.
@@ -122,6 +122,14 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     if let Some(deploy) = next.deploys.last_mut() {
         deploy.undo = true;
     }
+    let restored = match state.live {
+        Some(live) => {
+            let of = |revision| configuration(driver.platform, revision);
+            let (now, then) = futures::join!(of(live.revision), of(target));
+            restored(&now, &then)
+        }
+        None => Vec::new(),
+    };
     let events = tell::classify(driver.begin_with(next).await, &place)?;
     driver.tell(Event::Started {
         service: driver.service.to_owned(),
@@ -130,6 +138,51 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
         strategy: format!("undo ({strategy})"),
         image: state.revision(target).map(|r| r.image.clone()).unwrap_or_default(),
     });
+    if !restored.is_empty() {
+        driver.tell(Event::Restores { revision: target, what: restored });
+    }
     events.into_iter().for_each(|event| driver.tell(event));
     Ok(())
+}
+
+async fn configuration(platform: &dyn Platform, revision: u32) -> Configuration {
+    match platform.get_template(revision).await {
+        Ok(template) => platform.configuration(&template).await,
+        Err(_) => Configuration::default(),
+    }
+}
+
+/// How what configured a version `then` differs from what is `now`.
+fn restored(now: &Configuration, then: &Configuration) -> Vec<String> {
+    let short = |text: &String| text.chars().take(60).collect::<String>();
+    let values = then.values.iter().filter_map(|(name, value)| match now.values.get(name) {
+        Some(present) if present == value => None,
+        Some(present) => Some(format!("{name}={} (is {})", short(value), short(present))),
+        None => Some(format!("{name}={}", short(value))),
+    });
+    let gone = now.values.keys().filter(|name| !then.values.contains_key(*name));
+    let secrets = match (&now.secrets, &then.secrets) {
+        (now, then) if now == then => None,
+        (_, Some(_)) => Some("its secrets".to_owned()),
+        (_, None) => Some("no secrets".to_owned()),
+    };
+    values.chain(gone.map(|name| format!("no {name}"))).chain(secrets).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_is_what_differs() {
+        let of = |values: &[(&str, &str)], secrets: Option<&str>| Configuration {
+            values: values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            secrets: secrets.map(str::to_owned),
+        };
+        let now = of(&[("LEVEL", "debug"), ("NEW", "1"), ("SAME", "x")], Some("b"));
+        let then = of(&[("LEVEL", "info"), ("OLD", "2"), ("SAME", "x")], Some("a"));
+        assert_eq!(restored(&now, &then), ["LEVEL=info (is debug)", "OLD=2", "no NEW", "its secrets"]);
+        assert_eq!(restored(&now, &now), Vec::<String>::new());
+        assert_eq!(restored(&of(&[], Some("b")), &of(&[], None)), ["no secrets"]);
+    }
 }

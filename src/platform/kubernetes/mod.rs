@@ -45,8 +45,8 @@ use self::release::Site;
 use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
-    Adoption, Answer, Capabilities, Change, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery, Owned,
-    Platform, Release, Result, StandIn, Stored, Template,
+    Adoption, Answer, Capabilities, Change, Configuration, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery,
+    Owned, Platform, Release, Result, StandIn, Stored, Template,
 };
 use crate::context::Ctx;
 use crate::manifest::driver::{self, Driver};
@@ -257,6 +257,10 @@ impl Platform for Kubernetes {
         let site = self.site().await?;
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.as_ref().map_or(Ok(Vec::new()), |found| found.fits(demand, &site))
+    }
+
+    async fn configuration(&self, template: &Template) -> Configuration {
+        state::configuration(&self.cluster, template).await
     }
 
     async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>> {

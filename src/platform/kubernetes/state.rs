@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::Cluster;
 use crate::error::Failure;
 use crate::manifest::names;
-use crate::platform::{Error, Result, Stored, Template};
+use crate::platform::{Configuration, Error, Result, Stored, Template};
 
 const KEY: &str = "state";
 const TEMPLATE: &str = "template";
@@ -120,6 +120,23 @@ pub async fn put_template(
             other => Err(other),
         },
     }
+}
+
+/// What the template's ConfigMap holds, where it can be read, and the name of its Secret, which tells its content.
+pub async fn configuration(cluster: &Cluster, template: &Template) -> Configuration {
+    let mut found = Configuration::default();
+    let from = &template.body["podTemplate"]["spec"]["containers"][0]["envFrom"];
+    for source in from.as_array().into_iter().flatten() {
+        if let Some(name) = source["configMapRef"]["name"].as_str()
+            && let Ok(map) = cluster.api::<ConfigMap>().get(name).await
+        {
+            found.values.extend(map.data.unwrap_or_default());
+        }
+        if let Some(name) = source["secretRef"]["name"].as_str() {
+            found.secrets = Some(name.to_owned());
+        }
+    }
+    found
 }
 
 pub async fn get_template(cluster: &Cluster, service: &str, revision: u32) -> Result<Template> {

@@ -18,8 +18,8 @@ use super::{Client, build};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{
-    Action, Answer, Capabilities, Change, Lease, LogLine, LogQuery, Platform, Release, Result, Stored,
-    Template,
+    Action, Answer, Capabilities, Change, Configuration, Lease, LogLine, LogQuery, Platform, Release, Result,
+    Stored, Template,
 };
 use crate::rollout::{Abilities, Effect, Observation, Selection, Slot};
 use crate::settings::Env;
@@ -147,6 +147,11 @@ impl Platform for Local {
 
     async fn template(&self, ctx: &Ctx, release: &Release) -> anyhow::Result<Template> {
         build::template(ctx, &self.client.places, &self.name, release).await
+    }
+
+    async fn configuration(&self, template: &Template) -> Configuration {
+        let program = program(template).ok();
+        program.map(|p| Configuration { values: p.config, secrets: p.secrets }).unwrap_or_default()
     }
 
     async fn diff(&self, release: &Release, template: &Template) -> anyhow::Result<Vec<Change>> {
