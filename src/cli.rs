@@ -95,6 +95,9 @@ pub enum Cmd {
     Logs(Logs),
     /// Set the number of replicas until the next deploy
     Scale(Scale),
+    /// Migrate the service's database beside a deploy
+    #[command(subcommand)]
+    Migrate(Migrate),
     /// Remove the service and everything msctl made for it
     Delete(Delete),
     /// The local platform: processes behind a weighted proxy
@@ -371,6 +374,13 @@ pub enum Rollout {
     },
     /// Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`
     Rbac(Named),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Migrate {
+    /// Take away what only revisions before the live one need: none of them can come back
+    Contract(Named),
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod drive;
 mod judge;
 mod local;
 mod logs;
+mod migrate;
 mod new;
 mod report;
 mod rollout;
@@ -39,6 +40,7 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
         Cmd::Template(args) => template::run(ctx, &args),
         Cmd::Deploy(args) => deploy::run(ctx, &args),
         Cmd::Diff(args) => diff::run(ctx, &args),
+        Cmd::Migrate(command) => migrate::run(ctx, &command),
         Cmd::Delete(args) => delete::run(ctx, &args),
         Cmd::Demo(args) => demo::run(ctx, &args),
         Cmd::Doctor => doctor::run(ctx),

@@ -4,6 +4,7 @@ mod account;
 mod config;
 pub mod driver;
 mod hash;
+mod migration;
 pub mod names;
 mod object;
 mod pod;
@@ -23,6 +24,7 @@ use crate::service::{SecretSource, Service};
 
 pub use config::Configuration;
 pub use hash::{canonical, checksum, keyed, sha256};
+pub use migration::migration;
 pub use object::{CANARY_WEIGHT, Kind, inert, kind_of, name_of, object, rollout_fields, stamped};
 pub use policy::usual_ports;
 pub use route::{Gateway, http_route};

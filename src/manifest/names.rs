@@ -17,6 +17,10 @@ pub const REVISION: &str = "msctl.dev/revision";
 pub const DEPLOY: &str = "msctl.dev/deploy";
 /// What is an experiment's and no slot's: `baseline` or `candidate`.
 pub const EXPERIMENT: &str = "msctl.dev/experiment";
+/// On a migration's Job and pod: `expand` or `contract`.
+pub const MIGRATION: &str = "msctl.dev/migration";
+/// On a migration's pod: whose database it is.
+pub const MIGRATION_OF: &str = "msctl.dev/migration-of";
 /// The fence against a driver that was overtaken.
 pub const EPOCH: &str = "msctl.dev/epoch";
 /// Of the object as it was applied, without the epoch.
@@ -29,9 +33,9 @@ pub const DRIVER_OF: &str = "msctl.dev/driver-of";
 pub const DRIVEN: &str = "msctl.dev/driven";
 /// On an autoscaler that a rollout holds: its own `scaleDown.selectPolicy`, empty where it had no behaviour.
 pub const HELD: &str = "msctl.dev/held";
-/// Membership of the service's ApplySet.
 /// On an EndpointSlice: its Service.
 pub const SLICE_OF: &str = "kubernetes.io/service-name";
+/// Membership of the service's ApplySet.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 
 /// The container that runs the service, and the name of its port.

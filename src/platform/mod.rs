@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::context::Ctx;
 use crate::error::Failure;
-use crate::rollout::{Adopted, Effect, Observation, Slot};
+use crate::rollout::{Adopted, Effect, MigrationPhase, Observation, Slot};
 use crate::service::{PlatformKind, Service};
 use crate::settings::Target;
 
@@ -235,8 +235,28 @@ pub struct JobRun {
     pub timeout: std::time::Duration,
 }
 
+/// A migration of a revision: a command in its image, with its configuration and secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationRun {
+    pub revision: u32,
+    pub phase: MigrationPhase,
+    pub command: Vec<String>,
+    /// Tells one try from the next.
+    pub attempt: u32,
+    pub start_deadline: std::time::Duration,
+    pub timeout: std::time::Duration,
+}
+
+impl MigrationRun {
+    /// One a revision and phase.
+    pub fn name(&self, service: &str) -> String {
+        format!("{service}-r{}-{}", self.revision, self.phase.name())
+    }
+}
+
 /// How a Job ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "end")]
 pub enum JobEnd {
     Succeeded,
     Failed {
@@ -394,6 +414,11 @@ pub trait Platform: Send + Sync {
     /// Deletes the Jobs of the service's metrics, but for those named.
     async fn sweep_jobs(&self, _keep: &[String], _epoch: u64) -> Result<()> {
         Ok(())
+    }
+    /// Runs a migration to its end, or waits for the end of this very attempt where it was begun; never beside another
+    /// one of the service.
+    async fn migrate(&self, run: &MigrationRun, _epoch: u64) -> Result<JobEnd> {
+        Err(Error::Other(anyhow::anyhow!("no {} can be run in {}", run.phase.name(), self.place())))
     }
     /// Whether `get` is allowed to whoever runs this; asked before a rollout is judged by it.
     async fn may_ask(&self) -> Result<bool> {

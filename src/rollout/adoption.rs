@@ -151,6 +151,8 @@ fn live(
     next.scaling = spec.scaling;
     next.numbered = found.numbered.max(revision);
     next.revisions.push(Revision {
+        expand: None,
+        contract: None,
         number: revision,
         hash: found.template.hash.clone(),
         image: found.template.image.clone(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::analysis::Target;
 use super::driver::{self, Driver, End, Goal, Mode};
-use super::forecast::{demand, facts, foreseen, refuse_split};
+use super::forecast::{demand, facts, foreseen, refuse_outdated, refuse_split};
 use super::host::{Host, Process, person};
 use super::lock::Patience;
 use super::state::{Intent, State, Verb};
@@ -340,6 +340,7 @@ impl Job<'_> {
         let live = next.live.map(|l| l.revision);
         let known = next.revisions.iter().any(|r| r.hash == self.template.hash && !r.pruned);
         let revision = next.number(&self.template.hash, &self.template.image, now);
+        next.migrates(revision, self.spec.migrations.as_ref());
         self.note_commit(driver, &mut next, revision);
         let scaled = next.live.is_some() && !next.autoscaled && next.replicas != self.spec.replicas;
         let was = std::mem::replace(&mut next.replicas, self.spec.replicas);
@@ -356,6 +357,7 @@ impl Job<'_> {
         self.refuse_outside_train(&next, revision)?;
         if fresh {
             refuse_split(&driver.state, &plan)?;
+            refuse_outdated(&driver.state, &plan, revision)?;
         }
         let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
         driver.wrote = true;

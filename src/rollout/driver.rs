@@ -3,6 +3,7 @@
 
 mod endure;
 mod finish;
+mod migrator;
 mod once;
 mod refusal;
 mod tenure;
@@ -94,12 +95,15 @@ pub struct Driver<'a> {
     asking: Option<Duration>,
     gatherer: Gatherer<'a>,
     measured: Vec<Measured>,
+    migrator: Migrator<'a>,
     /// Writes the deploy's story, beside the loop.
     pub keeper: Keeper<'a>,
 }
 
 /// How long the Lease is kept for the sake of what is told.
 const SETTLE: Duration = Duration::from_secs(2);
+
+use migrator::Migrator;
 
 pub use finish::finish;
 pub use refusal::refusal;
@@ -143,6 +147,7 @@ impl<'a> Driver<'a> {
             asking: None,
             gatherer: Gatherer::new(host, platform),
             measured: Vec::new(),
+            migrator: Migrator::default(),
             keeper: Keeper::new(platform),
         };
         match driver.take_over(held.taken_from, held.fresh).await {
@@ -252,6 +257,7 @@ impl<'a> Driver<'a> {
                     return Err(error);
                 }
                 () = self.gatherer.finished() => {}
+                () = self.migrator.finished() => {}
                 never = self.keeper.work() => match never {},
                 () = self.platform.changed(), if calm => {}
                 () = self.host.sleep(wait) => {}
@@ -288,6 +294,7 @@ impl<'a> Driver<'a> {
         let mut state = self.state.clone();
         self.measured.extend(self.gatherer.take());
         state.memo.measured = self.measured.clone();
+        state.memo.migrated = self.migrator.ended();
         let mut events = Vec::new();
         let now = self.seen.time;
         for intent in std::mem::take(&mut state.intents) {
@@ -314,6 +321,8 @@ impl<'a> Driver<'a> {
         }
         self.ended = self.state.rollout.as_ref().is_some_and(|r| r.stage.ended());
         self.measured.clear();
+        self.migrator.taken();
+        self.migrator.want(self.host, self.platform, decision.migration, self.state.epoch);
         self.keeper.recorder.measured(decision.measurements);
         if !decision.asks.is_empty() {
             self.asking.get_or_insert(self.host.elapsed());
@@ -457,8 +466,12 @@ impl<'a> Driver<'a> {
         once::Due {
             end: end.filter(|e| *e != End::Paused),
             person: held || reason == "awaits-promotion" || barred,
-            bound: !held
-                && matches!(stage, Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch)),
+            bound: self.migrator.running()
+                || !held
+                    && matches!(
+                        stage,
+                        Some(super::Stage::Retreat | super::Stage::Revert | super::Stage::Switch)
+                    ),
             quiet: self.asked.is_empty(),
             coming: self.seen.slots.values().any(|s| !s.complete(s.desired)),
             next: if awaited { Some(Duration::ZERO) } else { next },

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::analysis::Verdict;
-use super::{Cause, Slot};
+use super::{Cause, MigrationPhase, Slot};
 use crate::ui::{self, Level, Paint};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,15 +134,31 @@ pub enum Event {
     Calling {
         image: String,
     },
-    /// It drives; this machine may go.
     /// What an undo brings back beside the image.
     Restores {
         revision: u32,
         what: Vec<String>,
     },
+    /// It drives; this machine may go.
     HandedOver {
         holder: String,
         job: String,
+    },
+    /// A migration of the database began, or goes on.
+    Migrating {
+        revision: u32,
+        phase: MigrationPhase,
+        command: String,
+    },
+    Migrated {
+        revision: u32,
+        phase: MigrationPhase,
+    },
+    /// One that no rollout waits for: what serves goes on serving.
+    MigrationFailed {
+        revision: u32,
+        phase: MigrationPhase,
+        cause: Cause,
     },
     /// Nothing is wrong yet, but may be.
     Warned {
@@ -190,6 +206,9 @@ impl ui::Event for Event {
             Event::AtBarrier { .. } => "at-barrier",
             Event::TakesBack { .. } => "takes-back",
             Event::Restores { .. } => "restores",
+            Event::Migrating { .. } => "migrating",
+            Event::Migrated { .. } => "migrated",
+            Event::MigrationFailed { .. } => "migration-failed",
             Event::HandedOver { .. } => "handed-over",
             Event::Warned { .. } => "warning",
         }
@@ -201,6 +220,7 @@ impl ui::Event for Event {
             | Event::Refused { .. }
             | Event::Failed { .. }
             | Event::Unreachable { .. }
+            | Event::MigrationFailed { .. }
             | Event::Warned { .. }
             | Event::Ignored { .. } => Level::Warning,
             Event::Measured { verdict, .. } if verdict == "pass" => Level::Detail,
@@ -222,6 +242,8 @@ impl ui::Event for Event {
             | Event::Waiting { .. }
             | Event::Calling { .. }
             | Event::Restores { .. }
+            | Event::Migrating { .. }
+            | Event::Migrated { .. }
             | Event::HandedOver { .. }
             | Event::AtBarrier { .. } => Level::Info,
         }
@@ -296,6 +318,28 @@ impl ui::Event for Event {
             Event::Calling { image } => format!("starting a driver in the cluster: {image}"),
             Event::Restores { revision, what } => {
                 format!("with revision {revision} come back: {}", what.join(", "))
+            }
+            Event::Migrating { revision, phase, command } => {
+                format!(
+                    "{} of revision {revision}: {command}",
+                    paint.dim(format!("migration {}", phase.name()))
+                )
+            }
+            Event::Migrated { revision, phase: MigrationPhase::Expand } => {
+                format!("the schema has what revision {revision} needs")
+            }
+            Event::Migrated { revision, phase: MigrationPhase::Contract } => {
+                format!("the schema has lost what only revisions before {revision} needed")
+            }
+            Event::MigrationFailed { phase, cause, .. } => {
+                let mut text = format!("{} migration {}", paint.yellow("warning:"), cause.message);
+                for line in cause.log.iter().rev().take(5).rev() {
+                    text += &format!("\n  {} {line}", paint.dim("|"));
+                }
+                if *phase == MigrationPhase::Contract {
+                    text += "\n  mend it, then `msctl migrate contract`; the next deploy tries again too";
+                }
+                text
             }
             Event::HandedOver { holder, job } => format!("handed over to {holder} (Job {job})"),
             Event::Warned { message } => format!("{} {message}", paint.yellow("warning:")),

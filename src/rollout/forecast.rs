@@ -1,9 +1,13 @@
 //! What a deploy would do to the pods, said before anything is written.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::state::State;
-use super::{Facts, Motion, Observation, Options, Plan, Spec, StepForecast, deploy, plan, tell};
+use super::state::{DeployResult, State};
+use super::{
+    Facts, Migration, MigrationPhase, Motion, Observation, Options, Placed, Plan, Spec, StepForecast, deploy,
+    plan, start, tell,
+};
 use crate::error::Failure;
 use crate::platform::{Capabilities, Demand, Platform, Release, Template};
 
@@ -67,6 +71,7 @@ pub(super) fn foreseen(
     let facts = facts(&state, seen, known, spec, revision);
     let plan = plan(spec, &facts)?;
     refuse_split(&state, &plan)?;
+    refuse_outdated(&state, &plan, revision)?;
     let replicas = size(&state, seen, spec);
     let steps = plan.forecast(replicas);
     let bounds = plan.bounds(replicas);
@@ -78,6 +83,7 @@ pub(super) fn foreseen(
     if replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
         notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
     }
+    notes.extend(migrations(&mut state, spec, &plan, revision, seen.time));
     notes.extend(spec.idle.iter().map(|text| (*text).to_owned()));
     if plan.motion == Motion::Replicas {
         let off = steps.iter().zip(&plan.steps).filter_map(|(reached, step)| match step {
@@ -140,6 +146,47 @@ pub(super) fn facts(
         kept,
         known: state.recent(revision, spec.window),
     }
+}
+
+/// The commands that will run, and what their end means.
+fn migrations(state: &mut State, spec: &Spec, plan: &Plan, revision: u32, now: Timestamp) -> Vec<String> {
+    let live = state.live.map(|l| l.revision);
+    if live == Some(revision) {
+        return Vec::new();
+    }
+    state.migrates(revision, spec.migrations.as_ref());
+    let mut notes = Vec::new();
+    let expand = state.migration(revision, MigrationPhase::Expand).filter(|m| !m.done());
+    notes.extend(expand.map(|m| format!("expand runs before the first pod: {}", m.label())));
+    let mut then = start(state, plan.clone(), revision, false, "", now);
+    if let Some(deploy) = then.deploys.last_mut() {
+        deploy.result = DeployResult::Healthy;
+    }
+    (then.live, then.candidate) = (Some(Placed { slot: then.idle(), revision }), None);
+    while let Some(due) = then.contract_due(plan.window) {
+        let command = then.migration(due, MigrationPhase::Contract).map(Migration::label).unwrap_or_default();
+        notes.push(format!(
+            "contract of revision {due} runs when revision {revision} is healthy: {command}; none before {due} can come back"
+        ));
+        then.contracted_by(due);
+    }
+    notes
+}
+
+/// What a contract took away cannot be had back by rolling out an old version.
+pub(super) fn refuse_outdated(state: &State, plan: &Plan, revision: u32) -> anyhow::Result<()> {
+    if !state.outdated(revision) || plan.proceed {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        "contracted",
+        format!(
+            "revision {revision} needs a schema that the contract of revision {} took away",
+            state.contracted
+        ),
+    )
+    .hint("roll out a version that was made since; `--proceed` rolls this one out all the same")
+    .into())
 }
 
 /// No Service can select adopted pods together with a candidate's: their labels have nothing in common.

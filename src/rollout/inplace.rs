@@ -10,6 +10,9 @@ use super::{Effect, Placed, Routing, Selection, Slot};
 impl Turn<'_> {
     pub(super) fn in_place(&mut self, rollout: &Rollout) -> bool {
         let live = self.live();
+        if !self.expanded(rollout) {
+            return false;
+        }
         if let Some(cause) = self.judge(rollout, live, None) {
             return self.refuse(rollout, cause);
         }

@@ -58,6 +58,9 @@ pub struct Plan {
     /// Milliseconds that traffic may lag behind a write to the router.
     pub lag: u64,
     pub history: u32,
+    /// Live revisions that an undo reaches without steps; zero in plans of an older msctl.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub window: u32,
     #[serde(default)]
     pub dynamic_stable: bool,
     #[serde(default)]
@@ -73,6 +76,10 @@ pub struct Plan {
     /// Of all the above.
     #[serde(default)]
     pub hash: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Makes the plan, or says what the target cannot do.
@@ -109,6 +116,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan, Failure> {
         abort_delay: spec.abort_delay,
         lag: facts.router.unwrap_or(0),
         history: spec.history,
+        window: spec.window,
         dynamic_stable: spec.dynamic_stable && motion == Motion::Router && !spec.autoscaled,
         no_rollback: spec.no_rollback,
         proceed: spec.proceed,

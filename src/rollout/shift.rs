@@ -71,6 +71,9 @@ impl Turn<'_> {
             if !seen.empty() || !self.unreached_but_both(idle) {
                 return self.enter(Stage::Clear);
             }
+            if !self.expanded(rollout) {
+                return false;
+            }
             // What was adopted keeps its pods at none; the slot gets a Deployment of its own.
             if let Some(adopted) = self.state.adopted.as_mut().filter(|a| a.slot == idle) {
                 adopted.active = false;

@@ -6,7 +6,8 @@ use super::analysis::Judging;
 use super::{HeaderMatch, Match, MatchValue, Mirror, Options, Scaler};
 use crate::error::Failure;
 use crate::service::{
-    Amount, Duration, HeaderSpec, MatchSpec, MirrorSpec, PauseSpec, ScaleSpec, Service, StepSpec, Strategy,
+    Amount, Duration, HeaderSpec, MatchSpec, Migrations, MirrorSpec, PauseSpec, ScaleSpec, Service, StepSpec,
+    Strategy,
 };
 
 /// One step of a rollout.
@@ -134,6 +135,7 @@ pub struct Spec {
     pub affinity: Option<Sticky>,
     /// By what a candidate is judged.
     pub judging: Judging,
+    pub migrations: Option<Migrations>,
     /// What is written down and not done, in words.
     pub idle: Vec<&'static str>,
 }
@@ -184,22 +186,21 @@ impl Spec {
             train: options.train.is_some(),
             steps,
             affinity: affinity(service, strategy),
-            idle: idle(service, options, strategy),
+            idle: if strategy == Strategy::Rolling { idle(service, options) } else { Vec::new() },
+            migrations: service.migrations.clone(),
             judging,
         })
     }
 }
 
-fn idle(service: &Service, options: &Options, strategy: Strategy) -> Vec<&'static str> {
-    let migrations = "migrations are not run by this msctl: run what they name yourself, before and after";
+fn idle(service: &Service, options: &Options) -> Vec<&'static str> {
     let metrics =
         "a rolling update is judged by readiness alone: rollout.analysis is asked in a canary or blue-green";
     let steps = "rollout.steps are a canary's: rollout.strategy is rolling, and none of them is taken";
-    let (rolling, chosen) = (strategy == Strategy::Rolling, options.strategy.is_some());
+    let chosen = options.strategy.is_some();
     [
-        service.migrations.is_some().then_some(migrations),
-        (rolling && !service.rollout.analysis.metrics.is_empty()).then_some(metrics),
-        (rolling && !service.rollout.steps.is_empty() && !chosen).then_some(steps),
+        (!service.rollout.analysis.metrics.is_empty()).then_some(metrics),
+        (!service.rollout.steps.is_empty() && !chosen).then_some(steps),
     ]
     .into_iter()
     .flatten()
@@ -484,6 +485,5 @@ mod tests {
         assert_eq!(idle(&format!("{{{steps}}}"), Some(Strategy::Rolling)), 0, "asked for");
         assert_eq!(idle(&format!("{{strategy: canary, {metrics}, {steps}}}"), None), 0);
         assert_eq!(idle("{}", None), 0);
-        assert_eq!(idle("{}\nmigrations: {expand: [./migrate]}", None), 1);
     }
 }

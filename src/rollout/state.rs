@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::{Measured, Trial};
+use super::migration::Migration;
 use super::{Adopted, Placed, Plan, Problem, Routing, Scaler, Selection, Slot};
+use crate::platform::{JobEnd, MigrationRun};
 use crate::service::Strategy;
 
 pub const SCHEMA: &str = "msctl.dev/rollout-state/v1";
@@ -34,6 +36,12 @@ pub struct State {
     /// The live slot is on its way to `replicas`.
     #[serde(default)]
     pub resizing: bool,
+    /// A person said that contracts are due now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contracting: bool,
+    /// The highest revision whose contract was run: none below it finds its schema any more.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub contracted: u32,
     /// The highest revision number ever given.
     #[serde(default)]
     pub numbered: u32,
@@ -66,6 +74,27 @@ pub struct Revision {
     /// Its template is kept no longer; its number stays its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pruned: bool,
+    /// Before its first pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Migration>,
+    /// When none before it can come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Migration>,
+}
+
+impl Revision {
+    /// Its template is dropped; what was done stays done.
+    pub fn prune(&mut self) {
+        self.pruned = true;
+        for migration in [&mut self.expand, &mut self.contract] {
+            *migration = migration.take().filter(Migration::done);
+            migration.iter_mut().for_each(|m| m.command.clear());
+        }
+    }
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,14 +249,22 @@ pub struct Cause {
 
 impl Cause {
     pub fn of(problem: &Problem, at: Timestamp) -> Self {
-        let keep = problem.log.len().saturating_sub(20);
+        Cause {
+            pod: Some(problem.pod.clone()),
+            ..Cause::told(&problem.reason, &problem.message, &problem.log, at)
+        }
+    }
+
+    /// No longer than a document of bounded size has room for.
+    pub fn told(reason: &str, message: &str, log: &[String], at: Timestamp) -> Self {
+        let keep = log.len().saturating_sub(20);
         let clip = |line: &String| line.chars().take(400).collect::<String>();
         Cause {
-            reason: problem.reason.clone(),
-            message: problem.message.chars().take(2000).collect(),
+            reason: reason.to_owned(),
+            message: message.chars().take(2000).collect(),
             at,
-            pod: Some(problem.pod.clone()),
-            log: problem.log[keep..].iter().map(clip).collect(),
+            pod: None,
+            log: log[keep..].iter().map(clip).collect(),
         }
     }
 }
@@ -273,6 +310,8 @@ pub struct Memo {
     pub anew: bool,
     /// Of the candidate's vanished pods, how many were taken in.
     pub lost: Option<usize>,
+    /// How a migration ended, since the last decision.
+    pub migrated: Option<(MigrationRun, Result<JobEnd, String>)>,
     /// Everything but these revisions was dropped by this driver.
     pub pruned: Option<Vec<u32>>,
 }
@@ -306,6 +345,8 @@ impl Default for State {
             scaling: None,
             adopted: None,
             resizing: false,
+            contracting: false,
+            contracted: 0,
             numbered: 0,
             revisions: Vec::new(),
             live: None,
@@ -378,6 +419,8 @@ impl State {
             at: now,
             commit: None,
             pruned: false,
+            expand: None,
+            contract: None,
         });
         number
     }
@@ -396,7 +439,7 @@ impl State {
     /// The last revision that was live before the present one, as recorded.
     pub fn undo_target(&self) -> Option<u32> {
         let live = self.live?.revision;
-        self.lives().into_iter().rev().find(|r| *r != live)
+        self.lives().into_iter().rev().find(|r| *r != live && !self.outdated(*r))
     }
 
     /// `revision` was live, and fewer than `window` other live revisions lie between then and now.
@@ -425,6 +468,7 @@ impl State {
         let mut keep: Vec<u32> =
             placed.into_iter().chain(rollout).flatten().chain(self.previous.map(|p| p.revision)).collect();
         keep.extend(self.lives().iter().rev().take(history as usize));
+        keep.extend(self.uncontracted());
         keep.sort_unstable();
         keep.dedup();
         keep

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::plan::Motion;
 use super::spec::{Step, Wait};
 use super::state::{Rollout, Stage, State};
-use super::{Observation, Slot};
+use super::{MigrationPhase, Observation, Slot};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -196,7 +196,13 @@ fn phase(state: &State, rollout: &Rollout, seen: &Observation) -> (Phase, String
     let because = cause.map_or("", |c| c.reason.as_str());
     let why = || cause.map(|c| c.message.clone()).unwrap_or_default();
     let revision = rollout.revision;
+    let expand = state.migration(revision, MigrationPhase::Expand).filter(|m| m.running());
     match rollout.stage {
+        Stage::Place | Stage::InPlace if let Some(expand) = expand => said(
+            Phase::Progressing,
+            "migrating",
+            format!("expand of revision {revision}: {}", expand.label()),
+        ),
         Stage::Clear => said(Phase::Progressing, "clearing", "the idle slot is being emptied".into()),
         Stage::Place => {
             said(Phase::Progressing, "placing", format!("revision {revision} goes into the idle slot"))

@@ -7,6 +7,7 @@ use super::analysis::{Ask, Measurement};
 use super::replicas::{Bounds, Side};
 use super::state::{Cause, DeployResult, Hold, Rollout, Stage, State};
 use super::{Effect, Event, Motion, Observation, Routing, Selection, Slot, SlotObservation};
+use crate::platform::MigrationRun;
 
 /// Traffic that was already on its way when a slot lost its share has so long to end, beside the router's lag.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
@@ -23,6 +24,8 @@ pub struct Decision {
     pub asks: Vec<Ask>,
     /// What the measurements brought back came to; to be kept.
     pub measurements: Vec<Measurement>,
+    /// The migration that is to run.
+    pub migration: Option<MigrationRun>,
 }
 
 /// Decides. `now` is the platform's time.
@@ -37,20 +40,23 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
         events: Vec::new(),
         asks: Vec::new(),
         measurements: Vec::new(),
+        migration: None,
     };
     turn.remember();
+    turn.take_migrated();
     // Each pass is one transition; a plan has few, and every one needs an observation of its own.
     for _ in 0..200 {
         turn.effects.clear();
         turn.asks.clear();
+        turn.migration = None;
         turn.wake_at = None;
         if !turn.advance() {
             break;
         }
     }
     turn.state.memo.measured.clear();
-    let Turn { state, effects, wake_at, events, asks, measurements, .. } = turn;
-    Decision { state, effects, wake_at, events, asks, measurements }
+    let Turn { state, effects, wake_at, events, asks, measurements, migration, .. } = turn;
+    Decision { state, effects, wake_at, events, asks, measurements, migration }
 }
 
 /// A decision in the making.
@@ -64,6 +70,7 @@ pub(super) struct Turn<'a> {
     pub events: Vec<Event>,
     pub asks: Vec<Ask>,
     pub measurements: Vec<Measurement>,
+    pub migration: Option<MigrationRun>,
 }
 
 impl Turn<'_> {

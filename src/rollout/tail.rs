@@ -10,6 +10,9 @@ use super::{Effect, Event, Selection};
 impl Turn<'_> {
     pub(super) fn tail_of_healthy(&mut self, rollout: &Rollout) -> bool {
         self.resize();
+        if (!rollout.tidy || self.state.contracting) && self.contracts(rollout) {
+            return false;
+        }
         if self.drain_previous(rollout) {
             return true;
         }
@@ -29,9 +32,8 @@ impl Turn<'_> {
                 self.effects.push(Effect::Prune { keep });
                 return false;
             }
-            for revision in &mut self.state.revisions {
-                revision.pruned = !keep.contains(&revision.number);
-            }
+            let gone = |r: &&mut super::state::Revision| !keep.contains(&r.number);
+            self.state.revisions.iter_mut().filter(gone).for_each(super::state::Revision::prune);
         }
         self.rollout(|r| r.tidy = true);
         false
@@ -67,7 +69,10 @@ impl Turn<'_> {
         if !self.unbind(idle) {
             return false;
         }
-        self.events.push(Event::Drained { slot: idle, revision: rollout.revision });
+        // A version that was refused before its first pod drains nothing.
+        if self.slot(idle).revision == rollout.revision {
+            self.events.push(Event::Drained { slot: idle, revision: rollout.revision });
+        }
         self.state.candidate = None;
         self.rollout(|r| r.tidy = true);
         true

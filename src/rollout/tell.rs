@@ -3,7 +3,7 @@
 use super::analysis::{Measure, Metric, Tally, Verdict};
 use super::driver::{Driver, Goal, Mode};
 use super::state::{Cause, Rollout, Stage, State};
-use super::{Event, Observation};
+use super::{Event, Migration, MigrationPhase, Observation};
 use crate::error::{Failure, Kind};
 use crate::platform::Error;
 
@@ -69,6 +69,7 @@ pub fn moves(service: &str, before: &State, now: &State) -> Vec<Event> {
         events.push(Event::Step { index, count, label: step.label() });
     }
     events.extend(measured(old, new));
+    events.extend(migrated(before, now));
     if old.stage == new.stage {
         return events;
     }
@@ -85,6 +86,24 @@ pub fn moves(service: &str, before: &State, now: &State) -> Vec<Event> {
             events.push(Event::Failed { service, revision, cause: cause.clone() })
         }
         _ => {}
+    }
+    events
+}
+
+/// Migrations that began or succeeded meanwhile.
+fn migrated(before: &State, now: &State) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (this, phase) in
+        now.revisions.iter().flat_map(|r| [(r, MigrationPhase::Expand), (r, MigrationPhase::Contract)])
+    {
+        let (Some(new), revision) = (this.migration(phase), this.number) else { continue };
+        let old = before.migration(revision, phase);
+        if new.attempt > old.map_or(0, |m| m.attempt) {
+            events.push(Event::Migrating { revision, phase, command: new.label() });
+        }
+        if new.done() && !old.is_some_and(Migration::done) {
+            events.push(Event::Migrated { revision, phase });
+        }
     }
     events
 }
@@ -235,7 +254,7 @@ pub fn pull_hint(cause: &Cause) -> Option<&'static str> {
 
 /// The stable reasons a cause may have, as a `Failure` keeps them.
 pub fn stable(reason: &str) -> &'static str {
-    const KNOWN: [&str; 15] = [
+    const KNOWN: [&str; 16] = [
         "analysis-failed",
         "analysis-error",
         "aborted",
@@ -251,6 +270,7 @@ pub fn stable(reason: &str) -> &'static str {
         "quota",
         "admission",
         "build-failed",
+        "migration-failed",
     ];
     KNOWN.into_iter().find(|k| *k == reason).unwrap_or("refused")
 }

@@ -64,11 +64,22 @@ pub(super) async fn back(
 fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
     let lives = state.lives();
     let known = || lives.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let outdated = |revision: u32| {
+        let text = format!("revision {revision} of {name} needs a schema that a contract took away");
+        let hint =
+            format!("the contract of revision {} was run; roll out a mended version", state.contracted);
+        Failure::failed("contracted", text).hint(hint).into()
+    };
+    let before = state.live.and_then(|live| lives.iter().rev().find(|r| **r != live.revision));
     match to {
-        None => state.undo_target().ok_or_else(|| {
-            Failure::failed("no-target", format!("no revision of {name} was live before the present one"))
-                .into()
+        None => state.undo_target().ok_or_else(|| match before {
+            Some(before) => outdated(*before),
+            None => {
+                let text = format!("no revision of {name} was live before the present one");
+                Failure::failed("no-target", text).into()
+            }
         }),
+        Some(number) if state.outdated(number) && lives.contains(&number) => Err(outdated(number)),
         Some(number) if lives.contains(&number) && state.revision(number).is_some_and(|r| !r.pruned) => {
             Ok(number)
         }

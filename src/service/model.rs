@@ -327,12 +327,19 @@ pub struct Egress {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Migrations {
-    /// Command run before the candidate gets traffic.
-    #[serde(default)]
+    /// Command of the service's image, run before its first pod starts: what the version before can live with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expand: Vec<String>,
-    /// Command run when no revision needs the old schema.
-    #[serde(default)]
+    /// Command of the service's image, run when no revision that could come back needs the old schema.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contract: Vec<String>,
+    /// How long either may take.
+    #[serde(default = "default_migration_timeout")]
+    pub timeout: Duration,
+}
+
+fn default_migration_timeout() -> Duration {
+    Duration::secs(15 * 60)
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

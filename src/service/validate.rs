@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{HeaderSpec, MatchSpec, Rollout, Service, StepSpec, Strategy};
+use super::{HeaderSpec, MatchSpec, Migrations, Rollout, Service, StepSpec, Strategy};
 use crate::error::Failure;
 
 /// A DNS label of at most 50 characters: `-blue` and the pods' suffixes must fit in 63.
@@ -56,6 +56,7 @@ fn check(service: &Service) -> Result<(), (String, String)> {
     for (index, step) in service.rollout.steps.iter().enumerate() {
         check_step(step).map_err(|why| (format!("rollout.steps[{index}]"), why))?;
     }
+    service.migrations.iter().try_for_each(check_migrations)?;
     check_traffic(&service.rollout)?;
     super::metric::check(&service.rollout)?;
     if service.rollout.strategy == Strategy::Canary
@@ -64,6 +65,29 @@ fn check(service: &Service) -> Result<(), (String, String)> {
         return wrong("rollout.steps", why);
     }
     Ok(())
+}
+
+/// A migration's command is kept in the rollout's state, whose size is bounded.
+const LONGEST_COMMAND: usize = 1024;
+
+fn check_migrations(migrations: &Migrations) -> Result<(), (String, String)> {
+    for (phase, command) in [("expand", &migrations.expand), ("contract", &migrations.contract)] {
+        let wrong = |why: String| Err((format!("migrations.{phase}"), why));
+        if command.first().is_some_and(|program| program.trim().is_empty()) {
+            return wrong("its first word is empty; it names the program".into());
+        }
+        let length: usize = command.iter().map(|word| word.len() + 3).sum();
+        if length > LONGEST_COMMAND {
+            return wrong(format!("it has {length} bytes; put what it does into a script of the image"));
+        }
+    }
+    if migrations.expand.is_empty() && migrations.contract.is_empty() {
+        return Err(("migrations".into(), "it has neither `expand` nor `contract`".into()));
+    }
+    match migrations.timeout.0.as_secs() {
+        0 => Err(("migrations.timeout".into(), "a second is the least".into())),
+        _ => Ok(()),
+    }
 }
 
 fn check_step(step: &StepSpec) -> Result<(), String> {

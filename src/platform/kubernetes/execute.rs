@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use super::fence::{DEPLOYMENT, SCALER, Terms};
+use super::fence::{DEPLOYMENT, SCALER, SERVICE, Terms};
 use super::watch::Watches;
 use super::{Kubernetes, adoption, autoscaler, experiment, fence, release, state};
 use crate::manifest::names;
@@ -100,7 +100,6 @@ pub async fn execute(kubernetes: &Kubernetes, effect: &Effect, epoch: u64) -> Re
 }
 
 const PAGE: u32 = 100;
-const SERVICE: Terms = ("v1", "Service", "services");
 const CONFIG_MAP: Terms = ("v1", "ConfigMap", "configmaps");
 const SECRET: Terms = ("v1", "Secret", "secrets");
 

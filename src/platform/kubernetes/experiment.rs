@@ -93,10 +93,8 @@ async fn one(kubernetes: &Kubernetes, wanted: &Value, name: &str, revision: u32,
             let params =
                 PostParams { field_manager: Some(names::ROLLOUT_MANAGER.into()), ..PostParams::default() };
             let made = api.create(&params, &new).await.map_err(|e| cluster.explain(e, &label))?;
-            if let Err(overtaken) = fence::not_overtaken(cluster, &kubernetes.service.service, epoch).await {
-                remove(kubernetes, name, epoch).await?;
-                return Err(overtaken);
-            }
+            let service = &kubernetes.service.service;
+            fence::stands(cluster, service, epoch, remove(kubernetes, name, epoch)).await?;
             made
         }
     };

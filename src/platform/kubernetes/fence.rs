@@ -2,6 +2,7 @@
 //! seen, never lowered; writes that must be fenced test it in the same patch (rollouts.md, section 4).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta, Patch, PatchParams};
@@ -28,12 +29,14 @@ pub fn api(cluster: &Cluster, api_version: &str, kind: &str, plural: &str) -> Ap
 pub type Terms = (&'static str, &'static str, &'static str);
 
 pub const DEPLOYMENT: Terms = ("apps/v1", "Deployment", "deployments");
+pub const JOB: Terms = ("batch/v1", "Job", "jobs");
+pub const SERVICE: Terms = ("v1", "Service", "services");
 pub const SCALER: Terms = ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
 
 /// What msctl makes, beside the objects of a router.
 const KINDS: [Terms; 9] = [
     DEPLOYMENT,
-    ("v1", "Service", "services"),
+    SERVICE,
     ("v1", "ConfigMap", "configmaps"),
     ("v1", "Secret", "secrets"),
     ("v1", "ServiceAccount", "serviceaccounts"),
@@ -42,8 +45,6 @@ const KINDS: [Terms; 9] = [
     SCALER,
     JOB,
 ];
-
-const JOB: Terms = ("batch/v1", "Job", "jobs");
 
 pub fn epoch_of(annotations: &BTreeMap<String, String>) -> Option<u64> {
     annotations.get(names::EPOCH)?.parse().ok()
@@ -219,13 +220,39 @@ pub async fn patch(
 }
 
 /// After something inert was made anew, before it is let go: it carries no epoch but ours, so that a patch of it tests
-/// nothing that another driver raised. The service's own Service tells.
+/// nothing that another driver raised. The service's own Service tells; it is asked again where it does not answer.
 pub async fn not_overtaken(cluster: &Cluster, service: &str, epoch: u64) -> Result<()> {
-    let found = api(cluster, "v1", "Service", "services").get_metadata_opt(service).await;
-    let found = found.map_err(|e| cluster.explain(e, &format!("Service {service}")))?;
+    let services = api(cluster, "v1", "Service", "services");
+    let mut tries = 0;
+    let found = loop {
+        let found = services.get_metadata_opt(service).await;
+        match found.map_err(|e| cluster.explain(e, &format!("Service {service}"))) {
+            Err(Error::Unreachable(_)) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+            }
+            found => break found?,
+        }
+    };
     match found.and_then(|service| epoch_of(service.annotations())) {
         Some(seen) if seen > epoch => Err(Error::Overtaken { seen, ours: epoch }),
         _ => Ok(()),
+    }
+}
+
+/// What was just made inert stands; or, where that cannot be known, `remove` takes it away again.
+pub async fn stands(
+    cluster: &Cluster,
+    service: &str,
+    epoch: u64,
+    remove: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    match not_overtaken(cluster, service, epoch).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            remove.await?;
+            Err(error)
+        }
     }
 }
 

@@ -1,11 +1,10 @@
-//! A metric's Job: made suspended, released by a fenced patch, watched to its end. A driver that takes over meets the one
-//! that is there and goes on with it.
+//! Jobs of metrics and migrations: made suspended, released by a fenced patch, watched to their end. A driver that takes
+//! over meets the one that is there and goes on with it.
 
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams, LogParams};
@@ -14,10 +13,10 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use super::fence;
+use super::fence::{self, DEPLOYMENT, JOB, SERVICE, Terms};
 use crate::deploy::diagnose::{self, Facts};
-use crate::manifest::names;
-use crate::platform::{Error, JobEnd, JobRun, Result};
+use crate::manifest::{self, names};
+use crate::platform::{Error, JobEnd, JobRun, MigrationRun, Result, Template};
 use crate::rollout::Slot;
 
 /// What marks a metric's Job, and the measurement it was made for.
@@ -29,35 +28,99 @@ const KEPT: u64 = 600;
 const TRIES: usize = 10;
 
 fn api(cluster: &Cluster) -> Api<DynamicObject> {
-    fence::api(cluster, "batch/v1", "Job", "jobs")
+    fence::api(cluster, JOB.0, JOB.1, JOB.2)
 }
 
 fn label(name: &str) -> String {
     format!("Job {name}")
 }
 
-/// Runs `run` to its end, or finds the one that runs already.
-pub async fn run(cluster: &Cluster, service: &str, run: &JobRun, epoch: u64) -> Result<JobEnd> {
-    let (jobs, name) = (api(cluster), run.name.as_str());
-    let found = jobs.get_opt(name).await.map_err(|e| cluster.explain(e, &label(name)))?;
-    let found = match found {
-        Some(job) if job.annotations().get(MEASUREMENT) == Some(&run.measurement) => Some(job),
-        Some(other) => {
-            // Of a measurement before: its verdict is not this one's.
-            discard(cluster, name, epoch).await?;
-            drop(other);
-            None
+/// A Job that is to run to its end.
+struct Wanted<'a> {
+    name: &'a str,
+    /// Tells one run of the same name from the next.
+    measurement: &'a str,
+    /// Made suspended; what removes its owner removes it.
+    object: Value,
+    owner: (Terms, String),
+    start_deadline: Duration,
+    timeout: Duration,
+}
+
+impl Wanted<'_> {
+    fn measuring<'a>(service: &str, run: &'a JobRun) -> Wanted<'a> {
+        Wanted {
+            name: &run.name,
+            measurement: &run.measurement,
+            object: object(service, run),
+            // It judges the slot.
+            owner: (DEPLOYMENT, names::slot(service, run.slot)),
+            start_deadline: run.start_deadline,
+            timeout: run.timeout,
         }
-        None => None,
+    }
+}
+
+/// Runs a metric's Job to its end, or finds the one that runs already.
+pub async fn measure(cluster: &Cluster, service: &str, run: &JobRun, epoch: u64) -> Result<JobEnd> {
+    to_its_end(cluster, service, &Wanted::measuring(service, run), epoch).await
+}
+
+/// Runs a migration on `template`, or finds the one that runs already. One that did not start in time is taken away, or it
+/// might start when nobody expects it any more; one that has ended is kept for its log.
+pub async fn migrate(
+    cluster: &Cluster,
+    service: &str,
+    template: &Template,
+    run: &MigrationRun,
+    epoch: u64,
+) -> Result<JobEnd> {
+    let name = run.name(service);
+    let object = manifest::migration(template, run)
+        .ok_or_else(|| anyhow::anyhow!("the template of revision {} has no container", run.revision))?;
+    let wanted = Wanted {
+        name: &name,
+        measurement: &format!("attempt {}", run.attempt),
+        object,
+        owner: (SERVICE, service.to_owned()),
+        start_deadline: run.start_deadline,
+        timeout: run.timeout,
     };
+    others_ended(cluster, service, &name).await?;
+    let end = to_its_end(cluster, service, &wanted, epoch).await?;
+    if matches!(end, JobEnd::NotStarted { .. }) {
+        discard(cluster, &name, epoch).await?;
+    }
+    Ok(end)
+}
+
+/// Two migrations at once would meet in the same tables: those of other revisions are waited for.
+async fn others_ended(cluster: &Cluster, service: &str, name: &str) -> Result<()> {
+    let of_migrations = format!("{},{}", names::selector(service), names::MIGRATION);
+    let list = ListParams::default().labels(&of_migrations);
+    let found = cluster.api::<Job>().list(&list).await;
+    let found = found.map_err(|e| cluster.explain(e, &format!("Jobs of {service}")))?;
+    let runs = |job: &Job| job.name_any() != name && verdict(job, None).is_none();
+    for other in found.items.into_iter().filter(runs).map(|job| job.name_any()) {
+        let over = |job: Option<&Job>| job.is_none_or(|job| verdict(job, None).is_some());
+        let waited = kube::runtime::wait::await_condition(cluster.api::<Job>(), &other, over).await;
+        waited.map_err(|e| Error::Unreachable(format!("{}: {e}", label(&other))))?;
+    }
+    Ok(())
+}
+
+async fn to_its_end(cluster: &Cluster, service: &str, wanted: &Wanted<'_>, epoch: u64) -> Result<JobEnd> {
+    let (jobs, name) = (api(cluster), wanted.name);
+    let found = jobs.get_opt(name).await.map_err(|e| cluster.explain(e, &label(name)))?;
     let job = match found {
-        Some(job) => job,
-        None => {
-            let made = make(cluster, service, run, epoch).await?;
-            if let Err(overtaken) = fence::not_overtaken(cluster, service, epoch).await {
+        Some(job) if job.annotations().get(MEASUREMENT).is_some_and(|m| m == wanted.measurement) => job,
+        found => {
+            if found.is_some() {
+                // Of a run before: its verdict is not this one's.
                 discard(cluster, name, epoch).await?;
-                return Err(overtaken);
             }
+            let made = make(cluster, wanted, epoch).await?;
+            fence::stands(cluster, service, epoch, discard(cluster, name, epoch)).await?;
             made
         }
     };
@@ -68,24 +131,28 @@ pub async fn run(cluster: &Cluster, service: &str, run: &JobRun, epoch: u64) -> 
         ];
         fence::patch(cluster, &jobs, &label(name), name, epoch, &release).await?;
     }
-    ended(cluster, run).await
+    ended(cluster, wanted).await
 }
 
-async fn make(cluster: &Cluster, service: &str, run: &JobRun, epoch: u64) -> Result<DynamicObject> {
-    // Its owner is the slot it judges: what removes the service removes the Job.
-    let slot = names::slot(service, run.slot);
-    let owner = cluster.api::<Deployment>().get_metadata_opt(&slot).await;
-    let owner = owner.map_err(|e| cluster.explain(e, &format!("Deployment {slot}")))?;
-    let object: DynamicObject =
-        serde_json::from_value(object(service, run, epoch, owner.and_then(|o| o.uid()).as_deref()))
-            .map_err(anyhow::Error::from)?;
+async fn make(cluster: &Cluster, wanted: &Wanted<'_>, epoch: u64) -> Result<DynamicObject> {
+    let ((version, kind, plural), owner) = &wanted.owner;
+    let found = fence::api(cluster, version, kind, plural).get_metadata_opt(owner).await;
+    let found = found.map_err(|e| cluster.explain(e, &format!("{kind} {owner}")))?;
+    let mut object = wanted.object.clone();
+    object["metadata"]["annotations"] =
+        json!({names::EPOCH: epoch.to_string(), MEASUREMENT: wanted.measurement});
+    if let Some(uid) = found.and_then(|o| o.uid()) {
+        let owner = json!({"apiVersion": version, "kind": kind, "name": owner, "uid": uid});
+        object["metadata"]["ownerReferences"] = json!([owner]);
+    }
+    let object: DynamicObject = serde_json::from_value(object).map_err(anyhow::Error::from)?;
     let params =
         kube::api::PostParams { field_manager: Some(names::ROLLOUT_MANAGER.into()), ..Default::default() };
-    api(cluster).create(&params, &object).await.map_err(|e| cluster.explain(e, &label(&run.name)))
+    api(cluster).create(&params, &object).await.map_err(|e| cluster.explain(e, &label(wanted.name)))
 }
 
 /// Admitted under Pod Security *restricted*. Its pods carry no label that a Service of ours selects.
-fn object(service: &str, run: &JobRun, epoch: u64, owner: Option<&str>) -> Value {
+fn object(service: &str, run: &JobRun) -> Value {
     let url = |slot: Slot| format!("http://{}", names::slot(service, slot));
     let variables = [
         ("MSCTL_SERVICE", service.to_owned()),
@@ -105,19 +172,11 @@ fn object(service: &str, run: &JobRun, epoch: u64, owner: Option<&str>) -> Value
     if !run.command.is_empty() {
         container["command"] = json!(run.command);
     }
-    let owners: Vec<Value> = owner
-        .map(|uid| {
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": names::slot(service, run.slot), "uid": uid})
-        })
-        .into_iter()
-        .collect();
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {
             "name": run.name,
             "labels": {names::NAME: service, names::MANAGED_BY: "msctl", METRIC: run.metric},
-            "annotations": {names::EPOCH: epoch.to_string(), MEASUREMENT: run.measurement},
-            "ownerReferences": owners,
         },
         "spec": {
             "suspend": true,
@@ -144,8 +203,8 @@ enum Change {
 }
 
 /// What its watches say, until it has ended or its time to start is over.
-async fn ended(cluster: &Cluster, run: &JobRun) -> Result<JobEnd> {
-    let name = run.name.as_str();
+async fn ended(cluster: &Cluster, run: &Wanted<'_>) -> Result<JobEnd> {
+    let name = run.name;
     let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let of_job = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
     let jobs =
@@ -231,7 +290,7 @@ fn exit_code(pod: &Pod) -> Option<i32> {
     states(pod).find_map(|s| s.terminated.as_ref()).map(|t| t.exit_code)
 }
 
-fn not_started(run: &JobRun, pod: Option<&Pod>) -> String {
+fn not_started(run: &Wanted<'_>, pod: Option<&Pod>) -> String {
     let mut text = format!("Job {} did not start within {} s", run.name, run.start_deadline.as_secs());
     let pod = pod.and_then(|p| serde_json::to_value(p).ok());
     let facts = Facts { pods: pod.iter().collect(), ..Facts::default() };
@@ -299,10 +358,8 @@ mod tests {
 
     #[test]
     fn it_is_made_suspended_and_no_service_selects_its_pods() {
-        let job = object("orders", &run(), 7, Some("uid"));
+        let job = object("orders", &run());
         assert_eq!(job["spec"]["suspend"], true);
-        assert_eq!(job["metadata"]["annotations"][names::EPOCH], "7");
-        assert_eq!(job["metadata"]["ownerReferences"][0]["name"], "orders-green");
         let pod = &job["spec"]["template"];
         assert!(pod["metadata"]["labels"].get(names::NAME).is_none(), "the public Service would select it");
         assert_eq!(pod["spec"]["containers"][0]["env"][3]["value"], "http://orders-green");
@@ -321,7 +378,8 @@ mod tests {
     fn what_never_ran_has_neither_failed_nor_succeeded() {
         let waiting = pod(json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}));
         assert!(!has_started(&waiting));
-        let said = not_started(&run(), Some(&waiting));
+        let run = run();
+        let said = not_started(&Wanted::measuring("orders", &run), Some(&waiting));
         assert!(said.contains("did not start within 60 s") && said.contains("image-pull"), "{said}");
         let late = job(json!({"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}));
         assert!(matches!(verdict(&late, Some(&waiting)), Some(JobEnd::NotStarted { .. })));

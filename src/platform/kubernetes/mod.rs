@@ -46,7 +46,7 @@ use self::router::Router;
 use self::watch::{Watches, slot_of};
 use super::{
     Adoption, Answer, Capabilities, Change, Configuration, Demand, JobEnd, JobRun, Lease, LogLine, LogQuery,
-    Owned, Platform, Release, Result, StandIn, Stored, Template,
+    MigrationRun, Owned, Platform, Release, Result, StandIn, Stored, Template,
 };
 use crate::context::Ctx;
 use crate::manifest::driver::{self, Driver};
@@ -445,7 +445,12 @@ impl Platform for Kubernetes {
     }
 
     async fn job(&self, run: &JobRun, epoch: u64) -> Result<JobEnd> {
-        jobs::run(&self.cluster, self.name(), run, epoch).await
+        jobs::measure(&self.cluster, self.name(), run, epoch).await
+    }
+
+    async fn migrate(&self, run: &MigrationRun, epoch: u64) -> Result<JobEnd> {
+        let template = self.known_template(run.revision).await?;
+        jobs::migrate(&self.cluster, self.name(), &template, run, epoch).await
     }
 
     async fn sweep_jobs(&self, keep: &[String], epoch: u64) -> Result<()> {

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::platform::{Error, Lease, Template};
+use crate::platform::{Error, Lease, MigrationRun, Template};
 use crate::rollout::{Effect, Observation, Routing, Selection, Slot};
 use crate::service::{Amount, Duration};
 
 /// Raised when a call or its answer changes; an agent of another protocol is not spoken to.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Who answers on the socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,6 +70,11 @@ pub enum Call {
     Get {
         slot: Slot,
         path: String,
+    },
+    /// Runs a migration; null while it runs on.
+    Migrate {
+        run: MigrationRun,
+        epoch: u64,
     },
     Execute {
         effect: Effect,
@@ -254,7 +259,7 @@ mod tests {
                      revision scaler terminating updated updated_available";
         assert_eq!(
             (PROTOCOL, fields.join(" ").as_str()),
-            (2, known),
+            (3, known),
             "raise PROTOCOL, then tell the new fields here"
         );
     }

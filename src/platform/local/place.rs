@@ -18,8 +18,8 @@ use super::{Client, build};
 use crate::context::Ctx;
 use crate::error::Failure;
 use crate::platform::{
-    Action, Answer, Capabilities, Change, Configuration, Lease, LogLine, LogQuery, Platform, Release, Result,
-    Stored, Template,
+    Action, Answer, Capabilities, Change, Configuration, JobEnd, Lease, LogLine, LogQuery, MigrationRun,
+    Platform, Release, Result, Stored, Template,
 };
 use crate::rollout::{Abilities, Effect, Observation, Selection, Slot};
 use crate::settings::Env;
@@ -244,6 +244,15 @@ impl Platform for Local {
 
     async fn get(&self, slot: Slot, path: &str) -> Result<Vec<Answer>> {
         self.call(Call::Get { slot, path: path.to_owned() }).await
+    }
+
+    async fn migrate(&self, run: &MigrationRun, epoch: u64) -> Result<JobEnd> {
+        loop {
+            let call = Call::Migrate { run: run.clone(), epoch };
+            if let Some(end) = self.call::<Option<JobEnd>>(call).await? {
+                return Ok(end);
+            }
+        }
     }
 
     async fn logs(&self, query: &LogQuery, lines: mpsc::Sender<LogLine>) -> anyhow::Result<()> {

@@ -11,16 +11,19 @@ pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
     driver.ended = true;
     let settled = |driver: &Driver| {
         let tidy = driver.state.rollout.as_ref().is_none_or(|r| r.tidy || r.held.is_some());
-        (tidy && !driver.state.resizing) || driver.state.rollout.as_ref().is_some_and(|r| r.held.is_some())
+        (tidy && !driver.state.resizing && !driver.state.contracting)
+            || driver.state.rollout.as_ref().is_some_and(|r| r.held.is_some())
     };
     while !settled(driver) {
         let left = limit.saturating_sub(driver.host.elapsed().saturating_sub(started));
         let due = driver.next_due().map(|at| at.duration_since(driver.seen.time));
         let due = due.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
-        if left.is_zero() || due > left {
+        // A migration is not left to run alone.
+        let migrates = driver.migrator.running();
+        if !migrates && (left.is_zero() || due > left) {
             break;
         }
-        if due > Duration::from_secs(1) {
+        if due > Duration::from_secs(1) && !migrates {
             driver.release().await;
             let interrupted = tokio::select! {
                 biased;
@@ -39,6 +42,7 @@ pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
                 tokio::select! {
                     biased;
                     () = driver.host.interrupted() => break,
+                    () = driver.migrator.finished() => {}
                     () = driver.platform.changed() => {}
                     () = driver.host.sleep(wait) => {}
                 }

@@ -8,7 +8,7 @@ use crate::rollout::host::Host;
 use crate::rollout::scenarios::{Bench, template};
 use crate::rollout::world::{Behaviour, Fate, Machine, Opinion, Place, Task, lock, run_named};
 use crate::rollout::*;
-use crate::rollout::{ask, attach, undo};
+use crate::rollout::{ask, attach, contract, undo};
 use crate::service::Strategy;
 
 /// Plays the schedule of `seed`; its log, where it is recorded. Panics with what it broke.
@@ -50,17 +50,19 @@ fn told(bench: &Bench, script: &Script) -> String {
 }
 
 fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
-    let mut bench = Bench::new(script.router, script.replicas, &script.rollout);
+    let (min, max) = (script.replicas, script.replicas + 3);
+    let mut more = String::new();
     if script.autoscaled {
-        let (min, max) = (script.replicas, script.replicas + 3);
-        bench = Bench::of(
-            script.router,
-            script.replicas,
-            &script.rollout,
-            &format!("autoscaling: {{min: {min}, max: {max}}}\n"),
-        );
+        more += &format!("autoscaling: {{min: {min}, max: {max}}}\n");
+    }
+    if script.migrated.is_some() {
+        more += "migrations: {expand: [expand], contract: [contract]}\n";
+    }
+    let bench = Bench::of(script.router, script.replicas, &script.rollout, &more);
+    if script.autoscaled {
         lock(&bench.world).scaling = Some(Scaler::free(min, max));
     }
+    lock(&bench.world).schema.longest = script.migrated.map(|m| m.longest);
     lock(&bench.world).recording = recording;
     bench.deploy("v1", Options::default()).unwrap();
     let rollout = &bench.service.rollout;
@@ -83,6 +85,7 @@ fn stage(script: &Script, seed: u64, recording: bool) -> Bench {
     world.fault_per_mille = script.faults;
     world.harsh = script.harsh;
     world.endpoint_lag = script.endpoint_lag;
+    world.schema.fails_per_mille = script.migrated.map_or(0, |m| m.fails_per_mille);
     if let Some(judged) = &script.judged {
         world.court.opinions = judged.opinions.iter().copied().collect();
         world.court.longest = judged.longest;
@@ -144,6 +147,7 @@ async fn act(
         }
         Act::Ask(verb) => ask::ask(machine, place, "orders", by, verb.clone()).await.err(),
         Act::Undo => undo::back(machine, place, &bench.service, by, None).await.err(),
+        Act::Contract => contract::contracted(machine, place, &bench.service).await.err(),
         Act::Attach { once } => attach::resume(machine, place, "orders", *once).await.err(),
     };
     lock(&bench.world).note(|_| match wrong {
@@ -237,6 +241,10 @@ fn judge(bench: &Bench, script: &Script) {
     let tests = matches!(script.strategy, Strategy::Ab | Strategy::Mirror);
     if script.plain && script.judged.is_some() && !tests {
         assert_ne!(opinion, Opinion::Bad, "a version that was judged bad is live\n{}", told());
+    }
+    if state.rollout.as_ref().is_some_and(|r| r.stage == Stage::Healthy) {
+        let window = bench.service.rollout.rollback_window;
+        assert_eq!(state.contract_due(window), None, "a contract is still due\n{}", told());
     }
     let last = state.deploys.iter().rev().find(|d| d.result == DeployResult::Healthy);
     assert_eq!(last.map(|d| d.revision), Some(live.revision), "the history says otherwise\n{}", told());

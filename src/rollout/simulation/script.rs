@@ -11,6 +11,7 @@ pub enum Act {
     Ask(Verb),
     Undo,
     Attach { once: bool },
+    Contract,
 }
 
 /// Somebody at a machine of their own.
@@ -37,6 +38,14 @@ pub struct Judged {
     pub longest: u64,
 }
 
+/// How the database is migrated.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrated {
+    /// How long a migration takes at most.
+    pub longest: u64,
+    pub fails_per_mille: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct Script {
     pub replicas: u32,
@@ -55,6 +64,7 @@ pub struct Script {
     pub harsh: bool,
     pub endpoint_lag: u64,
     pub judged: Option<Judged>,
+    pub migrated: Option<Migrated>,
     /// Nothing but faults and deaths: the end is that of an undisturbed run.
     pub plain: bool,
 }
@@ -89,12 +99,23 @@ impl Script {
                 actors.push(actor(dice, number, at, act, horizon, false));
             }
         }
+        let mut schema = Dice(seed ^ 0x5c4e);
+        let schema = &mut schema;
+        let migrated = (seed % 6 == 5).then(|| Migrated {
+            longest: schema.pick(&[0, 3_000, 20_000]),
+            fails_per_mille: if plain { 0 } else { schema.pick(&[0, 0, 300]) },
+        });
+        if migrated.is_some() && !plain && schema.chance(400) {
+            let (number, at) = (actors.len() as u64, schema.below(2 * horizon));
+            actors.push(actor(schema, number, at, Act::Contract, horizon, false));
+        }
         let behaviours = [2, 3, 4].map(|revision| (revision, behaviour(dice))).to_vec();
         let fateful = !plain && dice.chance(400);
         let count = if fateful { 1 + dice.below(4) } else { 0 };
         let fates = (0..count).map(|_| (dice.below(horizon), fate(dice))).collect();
         Script {
             judged,
+            migrated,
             replicas,
             autoscaled: !plain && dice.chance(100),
             router,

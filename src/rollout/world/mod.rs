@@ -10,6 +10,7 @@ mod laws;
 mod machine;
 mod place;
 mod promises;
+mod schema;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +134,7 @@ pub struct World {
     /// They go on asking for other numbers.
     pub restless: bool,
     pub court: Court,
+    pub schema: schema::Schema,
     pub laws: Laws,
 }
 
@@ -189,6 +191,7 @@ pub fn world(router: bool, seed: u64) -> Shared {
         scaling: None,
         restless: true,
         court: Court::default(),
+        schema: schema::Schema::default(),
         laws: Laws::default(),
     }))
 }
@@ -377,6 +380,7 @@ impl World {
                 self.bump(Kind::Slices);
             }
         }
+        self.check_schema();
         self.check();
     }
 

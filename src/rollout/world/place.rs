@@ -14,8 +14,8 @@ use super::view::View;
 use super::{Kind, OURS, Object, Shared, lock};
 use crate::context::Ctx;
 use crate::platform::{
-    Answer, Capabilities, Change, Error, JobEnd, JobRun, Lease, LogLine, LogQuery, Platform, Release, Result,
-    Stored, Template,
+    Answer, Capabilities, Change, Error, JobEnd, JobRun, Lease, LogLine, LogQuery, MigrationRun, Platform,
+    Release, Result, Stored, Template,
 };
 use crate::rollout::{Abilities, Effect, Observation, Routing, Selection, Slot};
 
@@ -346,6 +346,20 @@ impl Platform for Place {
         self.after(true).await?;
         self.wait(due).await;
         lock(&self.world).end_job(run)
+    }
+    async fn migrate(&self, run: &MigrationRun, epoch: u64) -> Result<JobEnd> {
+        self.before(true).await?;
+        let due = loop {
+            let begun = lock(&self.world).begin_migration(run, epoch)?;
+            match begun {
+                Some(due) => break due,
+                None => self.wait(500).await,
+            }
+        };
+        self.after(true).await?;
+        let left = due.saturating_sub(lock(&self.world).now);
+        self.wait(left).await;
+        lock(&self.world).end_migration(run)
     }
     async fn sweep_jobs(&self, keep: &[String], epoch: u64) -> Result<()> {
         self.before(true).await?;

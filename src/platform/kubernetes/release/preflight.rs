@@ -165,7 +165,8 @@ fn needed(site: &Site, release: &Release) -> Vec<(&'static str, &'static str, &'
     if manifest::stores_secrets(&release.service) {
         kinds.push(Kind::Secret);
     }
-    if release.service.rollout.analysis.metrics.iter().any(|m| m.job.is_some()) {
+    let judges = release.service.rollout.analysis.metrics.iter().any(|m| m.job.is_some());
+    if judges || release.service.migrations.is_some() {
         needed.push(("batch", "jobs", &["list", "watch", "get", "create", "patch", "delete"]));
     }
     kinds.extend(site.router.iter().flat_map(|r| r.all_kinds()).copied());

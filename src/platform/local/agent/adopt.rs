@@ -91,8 +91,14 @@ pub async fn sweep(agent: &Arc<Agent>) {
 fn strays_of(agent: &Arc<Agent>) -> Vec<u32> {
     let marked = process::marked_groups(&agent.places.state);
     let services = agent.lock();
+    let births = |record: &Record| {
+        let replicas = record.replicas.iter().filter_map(|r| r.birth());
+        let migration = record.migration.iter().filter(|m| m.end.is_none()).filter_map(|m| m.birth);
+        replicas.chain(migration).collect::<Vec<_>>()
+    };
+    let ending = agent.ending();
     let known: Vec<u32> =
-        services.values().flat_map(|e| &e.record.replicas).filter_map(|r| Some(r.birth()?.pid)).collect();
+        services.values().filter(|_| !ending).flat_map(|e| births(&e.record)).map(|b| b.pid).collect();
     let me = std::process::id();
     marked.into_iter().filter(|group| !known.contains(group) && *group != me).collect()
 }

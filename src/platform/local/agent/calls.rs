@@ -18,11 +18,11 @@ use crate::platform::local::proxy::{Front, Proxy};
 use crate::platform::{Error, Lease, Template};
 use crate::rollout::{Effect, Routing, Selection, Slot};
 
-const LONG_POLL: Duration = Duration::from_secs(30);
+pub(super) const LONG_POLL: Duration = Duration::from_secs(30);
 /// A built version nobody names is removed when it was not asked for so long: its deploy may just begin.
 const UNNAMED_FOR: Duration = Duration::from_secs(600);
 
-type Answer = Result<Value, Fault>;
+pub(super) type Answer = Result<Value, Fault>;
 
 impl Agent {
     pub async fn answer(self: &Arc<Self>, service: &str, call: Call) -> Answer {
@@ -30,6 +30,7 @@ impl Agent {
             Call::Changed { seen } => self.changed(service, seen).await,
             Call::Delete => self.delete(service).await,
             Call::Get { slot, path } => self.ask(service, slot, &path).await,
+            Call::Migrate { run, epoch } if !self.ending() => self.migrate(service, run, epoch).await,
             Call::Describe
             | Call::Load
             | Call::Lease
@@ -124,6 +125,7 @@ impl Agent {
         let had = self.with(service, |entry| {
             entry.record.deleting = true;
             entry.front = None;
+            entry.stop_migration();
             for spec in entry.record.slots.values_mut() {
                 spec.replicas = 0;
             }
@@ -146,12 +148,12 @@ impl Agent {
     }
 }
 
-fn not_found(what: String) -> Fault {
+pub(super) fn not_found(what: String) -> Fault {
     Error::NotFound(format!("{what} is not there")).into()
 }
 
 /// A driver that was overtaken must stop; one that is ahead has raised the epoch by this.
-fn fence(record: &mut Record, epoch: u64) -> Result<(), Fault> {
+pub(super) fn fence(record: &mut Record, epoch: u64) -> Result<(), Fault> {
     if epoch < record.epoch {
         return Err(Error::Overtaken { seen: record.epoch, ours: epoch }.into());
     }

@@ -19,6 +19,8 @@ pub struct Entry {
     pub proxy: Arc<Proxy>,
     pub front: Option<Front>,
     pub front_problem: Option<String>,
+    /// Ends the migration that runs.
+    pub migration: Option<CancellationToken>,
     handles: BTreeMap<String, Handle>,
     saved: String,
     shown: Shown,
@@ -42,6 +44,7 @@ impl Entry {
             proxy: Proxy::new(name),
             front: None,
             front_problem: None,
+            migration: None,
             handles: BTreeMap::new(),
             saved: String::new(),
             shown: Shown::default(),
@@ -154,11 +157,18 @@ impl Entry {
         for name in names {
             self.stop_replica(&name, now);
         }
+        self.stop_migration();
         self.route();
     }
 
+    pub fn stop_migration(&self) {
+        if let Some(stop) = &self.migration {
+            stop.cancel();
+        }
+    }
+
     pub fn has_processes(&self) -> bool {
-        !self.record.replicas.is_empty()
+        !self.record.replicas.is_empty() || self.migration.is_some()
     }
 
     /// The replica's task is over.

@@ -7,6 +7,7 @@ mod calls;
 mod decide;
 mod entry;
 mod logs;
+mod migrate;
 mod observe;
 mod probe;
 mod record;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::decide::{Seen, Want};
 use crate::platform::local::api::{Program, ServiceSpec};
 use crate::platform::local::process::Birth;
-use crate::platform::{Lease, Template};
+use crate::platform::{JobEnd, Lease, Template};
 use crate::rollout::{Routing, Selection, Slot};
 
 /// A service on this machine.
@@ -25,6 +25,8 @@ pub struct Record {
     pub routing: Option<Routing>,
     pub routed: Option<Timestamp>,
     pub replicas: Vec<Replica>,
+    /// The last one.
+    pub migration: Option<Migrating>,
     /// Number of the next replica, version or lease.
     pub next: u64,
     pub deleting: bool,
@@ -91,6 +93,17 @@ pub struct Exit {
     pub reason: String,
     pub message: String,
     pub log: Vec<String>,
+}
+
+/// A migration's process, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Migrating {
+    /// Of a revision and phase.
+    pub name: String,
+    pub attempt: u32,
+    /// None: it could not be started.
+    pub birth: Option<Birth>,
+    pub end: Option<JobEnd>,
 }
 
 impl Replica {

@@ -322,7 +322,10 @@ impl Replica {
 }
 
 /// The secret values of a version, from the agent's own store.
-fn secrets(folder: &Path, program: &Program) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+pub(super) fn secrets(
+    folder: &Path,
+    program: &Program,
+) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
     let Some(digest) = &program.secrets else { return Ok(Default::default()) };
     let file = folder.join(format!("{digest}.json"));
     let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
