@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Cause, Revision, Rollout, Stage, State};
 use super::step::Turn;
-use super::{Event, Refusal};
+use super::{Event, Refusal, SlotObservation};
 use crate::platform::{JobEnd, MigrationRun};
 use crate::service::Migrations;
 
@@ -58,6 +58,12 @@ impl Migration {
     /// It was begun, and no end of it is known.
     pub fn running(&self) -> bool {
         self.attempt > 0 && self.end.is_none()
+    }
+    /// What must be known of it when its revision comes back: what was done stays done, and no attempt has the number of one
+    /// before.
+    pub fn pruned(self) -> Option<Migration> {
+        let end = if self.done() { MigrationEnd::Done } else { MigrationEnd::Failed(0) };
+        (self.attempt > 0).then_some(Migration { command: Vec::new(), end: Some(end), ..self })
     }
     pub fn label(&self) -> String {
         self.command.join(" ")
@@ -254,9 +260,11 @@ impl Turn<'_> {
             self.state.contracting = false;
             return false;
         };
-        // Pods that end may be of the version before the one that serves.
-        let going = self.seen.slots.values().any(|s| s.terminating > 0);
-        if !going || !self.state.contracting {
+        // Pods on their way out answer their last requests; where they were replaced, they may be of any revision before.
+        let asked = self.state.contracting;
+        let needs =
+            |s: &SlotObservation| (s.revision < revision && !s.empty()) || (asked && s.terminating > 0);
+        if !self.seen.slots.values().any(needs) {
             self.migrate(rollout, revision, MigrationPhase::Contract);
         }
         true

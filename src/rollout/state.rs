@@ -83,13 +83,11 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// Its template is dropped; what was done stays done.
+    /// Its template is dropped.
     pub fn prune(&mut self) {
         self.pruned = true;
-        for migration in [&mut self.expand, &mut self.contract] {
-            *migration = migration.take().filter(Migration::done);
-            migration.iter_mut().for_each(|m| m.command.clear());
-        }
+        self.expand = self.expand.take().and_then(Migration::pruned);
+        self.contract = self.contract.take().and_then(Migration::pruned);
     }
 }
 

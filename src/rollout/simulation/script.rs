@@ -105,9 +105,15 @@ impl Script {
             longest: schema.pick(&[0, 3_000, 20_000]),
             fails_per_mille: if plain { 0 } else { schema.pick(&[0, 0, 300]) },
         });
-        if migrated.is_some() && !plain && schema.chance(400) {
-            let (number, at) = (actors.len() as u64, schema.below(2 * horizon));
-            actors.push(actor(schema, number, at, Act::Contract, horizon, false));
+        if migrated.is_some() && !plain {
+            // Long after the others: a contract waits for deploys after the one it closes.
+            let late = [Act::Deploy("v3", None), Act::Deploy("v4", None), Act::Undo, Act::Contract];
+            let late = late.into_iter().filter(|_| schema.chance(500)).collect::<Vec<_>>();
+            for (nth, act) in late.into_iter().enumerate() {
+                let at = schema.below(2 * horizon) + schema.pick(&[0, 90_000]) * (1 + nth as u64);
+                let number = actors.len() as u64;
+                actors.push(actor(schema, number, at, act, horizon, false));
+            }
         }
         let behaviours = [2, 3, 4].map(|revision| (revision, behaviour(dice))).to_vec();
         let fateful = !plain && dice.chance(400);
@@ -115,12 +121,17 @@ impl Script {
         let fates = (0..count).map(|_| (dice.below(horizon), fate(dice))).collect();
         Script {
             judged,
+            rollout: if migrated.is_some() {
+                let window = schema.below(3);
+                rollout.replacen("{", &format!("{{rollbackWindow: {window}, "), 1)
+            } else {
+                rollout
+            },
             migrated,
             replicas,
             autoscaled: !plain && dice.chance(100),
             router,
             strategy,
-            rollout,
             actors,
             behaviours,
             fates,
