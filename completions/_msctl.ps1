@@ -52,6 +52,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show how the service is')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the pods'' logs')
             [CompletionResult]::new('scale', 'scale', [CompletionResultType]::ParameterValue, 'Set the number of replicas until the next deploy')
+            [CompletionResult]::new('migrate', 'migrate', [CompletionResultType]::ParameterValue, 'Migrate the service''s database beside a deploy')
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Remove the service and everything msctl made for it')
             [CompletionResult]::new('local', 'local', [CompletionResultType]::ParameterValue, 'The local platform: processes behind a weighted proxy')
             [CompletionResult]::new('adopt', 'adopt', [CompletionResultType]::ParameterValue, 'Take an existing Deployment over as the live version, with no restart')
@@ -843,6 +844,65 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'msctl;migrate' {
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('contract', 'contract', [CompletionResultType]::ParameterValue, 'Take away what only revisions before the live one need: none of them can come back')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'msctl;migrate;contract' {
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'msctl;migrate;help' {
+            [CompletionResult]::new('contract', 'contract', [CompletionResultType]::ParameterValue, 'Take away what only revisions before the live one need: none of them can come back')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'msctl;migrate;help;contract' {
+            break
+        }
+        'msctl;migrate;help;help' {
+            break
+        }
         'msctl;delete' {
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
@@ -1171,6 +1231,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show how the service is')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the pods'' logs')
             [CompletionResult]::new('scale', 'scale', [CompletionResultType]::ParameterValue, 'Set the number of replicas until the next deploy')
+            [CompletionResult]::new('migrate', 'migrate', [CompletionResultType]::ParameterValue, 'Migrate the service''s database beside a deploy')
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Remove the service and everything msctl made for it')
             [CompletionResult]::new('local', 'local', [CompletionResultType]::ParameterValue, 'The local platform: processes behind a weighted proxy')
             [CompletionResult]::new('adopt', 'adopt', [CompletionResultType]::ParameterValue, 'Take an existing Deployment over as the live version, with no restart')
@@ -1279,6 +1340,13 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;help;scale' {
+            break
+        }
+        'msctl;help;migrate' {
+            [CompletionResult]::new('contract', 'contract', [CompletionResultType]::ParameterValue, 'Take away what only revisions before the live one need: none of them can come back')
+            break
+        }
+        'msctl;help;migrate;contract' {
             break
         }
         'msctl;help;delete' {

@@ -55,6 +55,9 @@ _msctl() {
             msctl,man)
                 cmd="msctl__subcmd__man"
                 ;;
+            msctl,migrate)
+                cmd="msctl__subcmd__migrate"
+                ;;
             msctl,new)
                 cmd="msctl__subcmd__new"
                 ;;
@@ -127,6 +130,9 @@ _msctl() {
             msctl__subcmd__help,man)
                 cmd="msctl__subcmd__help__subcmd__man"
                 ;;
+            msctl__subcmd__help,migrate)
+                cmd="msctl__subcmd__help__subcmd__migrate"
+                ;;
             msctl__subcmd__help,new)
                 cmd="msctl__subcmd__help__subcmd__new"
                 ;;
@@ -153,6 +159,9 @@ _msctl() {
                 ;;
             msctl__subcmd__help__subcmd__local,status)
                 cmd="msctl__subcmd__help__subcmd__local__subcmd__status"
+                ;;
+            msctl__subcmd__help__subcmd__migrate,contract)
+                cmd="msctl__subcmd__help__subcmd__migrate__subcmd__contract"
                 ;;
             msctl__subcmd__help__subcmd__rollout,abort)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__abort"
@@ -225,6 +234,18 @@ _msctl() {
                 ;;
             msctl__subcmd__local__subcmd__help,status)
                 cmd="msctl__subcmd__local__subcmd__help__subcmd__status"
+                ;;
+            msctl__subcmd__migrate,contract)
+                cmd="msctl__subcmd__migrate__subcmd__contract"
+                ;;
+            msctl__subcmd__migrate,help)
+                cmd="msctl__subcmd__migrate__subcmd__help"
+                ;;
+            msctl__subcmd__migrate__subcmd__help,contract)
+                cmd="msctl__subcmd__migrate__subcmd__help__subcmd__contract"
+                ;;
+            msctl__subcmd__migrate__subcmd__help,help)
+                cmd="msctl__subcmd__migrate__subcmd__help__subcmd__help"
                 ;;
             msctl__subcmd__rollout,abort)
                 cmd="msctl__subcmd__rollout__subcmd__abort"
@@ -353,7 +374,7 @@ _msctl() {
 
     case "${cmd}" in
         msctl)
-            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help"
+            opts="-e -n -C -o -v -q -y -h -V --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help --version new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1277,7 +1298,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help)
-            opts="new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help"
+            opts="new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1517,6 +1538,34 @@ _msctl() {
         msctl__subcmd__help__subcmd__man)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__migrate)
+            opts="contract"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__migrate__subcmd__contract)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2241,6 +2290,180 @@ _msctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__migrate)
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help contract help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__migrate__subcmd__contract)
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__migrate__subcmd__help)
+            opts="contract help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__migrate__subcmd__help__subcmd__contract)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__migrate__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

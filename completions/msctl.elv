@@ -49,6 +49,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand status 'Show how the service is'
             cand logs 'Print the pods'' logs'
             cand scale 'Set the number of replicas until the next deploy'
+            cand migrate 'Migrate the service''s database beside a deploy'
             cand delete 'Remove the service and everything msctl made for it'
             cand local 'The local platform: processes behind a weighted proxy'
             cand adopt 'Take an existing Deployment over as the live version, with no restart'
@@ -790,6 +791,60 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'msctl;migrate'= {
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand contract 'Take away what only revisions before the live one need: none of them can come back'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'msctl;migrate;contract'= {
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'msctl;migrate;help'= {
+            cand contract 'Take away what only revisions before the live one need: none of them can come back'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'msctl;migrate;help;contract'= {
+        }
+        &'msctl;migrate;help;help'= {
+        }
         &'msctl;delete'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -1098,6 +1153,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand status 'Show how the service is'
             cand logs 'Print the pods'' logs'
             cand scale 'Set the number of replicas until the next deploy'
+            cand migrate 'Migrate the service''s database beside a deploy'
             cand delete 'Remove the service and everything msctl made for it'
             cand local 'The local platform: processes behind a weighted proxy'
             cand adopt 'Take an existing Deployment over as the live version, with no restart'
@@ -1179,6 +1235,11 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;logs'= {
         }
         &'msctl;help;scale'= {
+        }
+        &'msctl;help;migrate'= {
+            cand contract 'Take away what only revisions before the live one need: none of them can come back'
+        }
+        &'msctl;help;migrate;contract'= {
         }
         &'msctl;help;delete'= {
         }

@@ -50,6 +50,7 @@ complete -c msctl -n "__fish_msctl_needs_command" -f -a "rollout" -d 'Steer and 
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "status" -d 'Show how the service is'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "logs" -d 'Print the pods\' logs'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "scale" -d 'Set the number of replicas until the next deploy'
+complete -c msctl -n "__fish_msctl_needs_command" -f -a "migrate" -d 'Migrate the service\'s database beside a deploy'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "delete" -d 'Remove the service and everything msctl made for it'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
 complete -c msctl -n "__fish_msctl_needs_command" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
@@ -582,6 +583,42 @@ complete -c msctl -n "__fish_msctl_using_subcommand scale" -s v -l verbose -d 'S
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand scale" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -f -a "contract" -d 'Take away what only revisions before the live one need: none of them can come back'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and not __fish_seen_subcommand_from contract help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from contract" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "contract" -d 'Take away what only revisions before the live one need: none of them can come back'
+complete -c msctl -n "__fish_msctl_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand delete" -l context -d 'Kubeconfig context' -r
@@ -791,24 +828,25 @@ complete -c msctl -n "__fish_msctl_using_subcommand man" -s v -l verbose -d 'Say
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand man" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "new" -d 'Create a service from a template'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "template" -d 'Look at the templates a service can be created from'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "build" -d 'Build the service\'s image, and push it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "rollout" -d 'Steer and follow a rollout'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "status" -d 'Show how the service is'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "logs" -d 'Print the pods\' logs'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "doctor" -d 'Check what msctl needs on this machine'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "config" -d 'Look at the configuration'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "man" -d 'Write the man pages into a folder'
-complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale delete local adopt demo doctor config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "new" -d 'Create a service from a template'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "template" -d 'Look at the templates a service can be created from'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "build" -d 'Build the service\'s image, and push it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "deploy" -d 'Ship the service: build what changed, apply, roll out, wait'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "diff" -d 'Show what a deploy would change; exit 1 when there are differences'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "rollout" -d 'Steer and follow a rollout'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "status" -d 'Show how the service is'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "logs" -d 'Print the pods\' logs'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "scale" -d 'Set the number of replicas until the next deploy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "migrate" -d 'Migrate the service\'s database beside a deploy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "delete" -d 'Remove the service and everything msctl made for it'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "local" -d 'The local platform: processes behind a weighted proxy'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "adopt" -d 'Take an existing Deployment over as the live version, with no restart'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "demo" -d 'A guided tour: create, run, canary, and a bad release refused'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "doctor" -d 'Check what msctl needs on this machine'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "config" -d 'Look at the configuration'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "man" -d 'Write the man pages into a folder'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and not __fish_seen_subcommand_from new template build deploy diff rollout status logs scale migrate delete local adopt demo doctor config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "list" -d 'List the embedded templates'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "show" -d 'Show a template\'s questions and files'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from template" -f -a "lint" -d 'Check a template for mistakes'
@@ -827,6 +865,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcom
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "attach" -d 'Drive a rollout whose driver is gone'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "contract" -d 'Take away what only revisions before the live one need: none of them can come back'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from local" -f -a "status" -d 'Show the agent and the services it runs'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from local" -f -a "down" -d 'Stop every local service and the agent, and leave nothing behind'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the resolved configuration'

@@ -331,8 +331,8 @@ impl ui::Event for Event {
             Event::Migrated { revision, phase: MigrationPhase::Contract } => {
                 format!("the schema has lost what only revisions before {revision} needed")
             }
-            Event::MigrationFailed { phase, cause, .. } => {
-                let mut text = format!("{} migration {}", paint.yellow("warning:"), cause.message);
+            Event::MigrationFailed { revision, phase, cause } => {
+                let mut text = format!("{} revision {revision}: {}", paint.yellow("warning:"), cause.message);
                 for line in cause.log.iter().rev().take(5).rev() {
                     text += &format!("\n  {} {line}", paint.dim("|"));
                 }

@@ -233,7 +233,7 @@ impl Turn<'_> {
         };
         migration.end = Some(MigrationEnd::Failed(deploy));
         self.state.contracting = false;
-        let message = format!("{} ({command}) of revision {revision}: {message}", phase.name());
+        let message = format!("migration {}: {message} ({command})", phase.name());
         let cause = Cause::told("migration-failed", &message, &log, now);
         let waits = |r: &Rollout| r.revision == revision && matches!(r.stage, Stage::Place | Stage::InPlace);
         match self.state.rollout.clone().filter(|r| phase == MigrationPhase::Expand && waits(r)) {

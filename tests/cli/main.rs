@@ -10,6 +10,7 @@ mod doctor;
 mod generated;
 mod install;
 mod local;
+mod migrations;
 mod new;
 mod new_broken;
 mod no_prompt;

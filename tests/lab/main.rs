@@ -14,6 +14,7 @@ mod judged;
 mod kubernetes;
 mod load;
 mod main_job;
+mod migrations;
 mod restart;
 mod rollout;
 mod router;
