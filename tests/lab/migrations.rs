@@ -70,7 +70,7 @@ fn expand_ends_before_the_first_pod_and_contract_closes_it_a_deploy_later() {
     assert!(undo.stderr.contains("needs a schema that a contract took away"), "{}", undo.stderr);
     let undo = ns.msctl(&["rollout", "undo"]).dir(&dir).run().ok();
     assert!(undo.stderr.contains("with revision 2 come back: LEVEL=info (is debug)"), "{}", undo.stderr);
-    ns.msctl(&["delete"]).dir(&dir).run().ok();
+    ns.msctl(&["delete", "--yes"]).dir(&dir).run().ok();
     until(60, "the Jobs go with the service", || {
         ns.get(&["jobs,pods", "-o", "name"]).filter(String::is_empty)
     });

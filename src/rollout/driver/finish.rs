@@ -42,6 +42,7 @@ pub async fn finish(driver: &mut Driver<'_>, limit: Duration) {
                 tokio::select! {
                     biased;
                     () = driver.host.interrupted() => break,
+                    () = driver.gatherer.finished() => {}
                     () = driver.migrator.finished() => {}
                     () = driver.platform.changed() => {}
                     () = driver.host.sleep(wait) => {}
