@@ -1,19 +1,9 @@
 //! `migrate contract`: what no revision needs any more is taken out of the database's schema.
 
-use serde::Serialize;
-
 use crate::cli;
 use crate::context::Ctx;
-use crate::rollout::{self, Status};
+use crate::deploy::{self, Contracted};
 use crate::ui::{Paint, View};
-
-/// Whose contracts were run.
-#[derive(Serialize)]
-struct Contracted {
-    service: String,
-    revisions: Vec<u32>,
-    status: Status,
-}
 
 impl View for Contracted {
     fn schema(&self) -> &'static str {
@@ -27,10 +17,7 @@ impl View for Contracted {
 
 pub fn run(ctx: &Ctx, command: &cli::Migrate) -> anyhow::Result<u8> {
     let cli::Migrate::Contract(named) = command;
-    ctx.block_on(async {
-        let (service, platform) = super::rollout::open(ctx, named).await?;
-        let (revisions, status) = rollout::contract(ctx, platform.as_ref(), &service).await?;
-        ctx.ui.show(&Contracted { service: service.service, revisions, status })?;
-        Ok(0)
-    })?
+    let contracted = ctx.block_on(deploy::contract(ctx, named.service.as_deref()))??;
+    ctx.ui.show(&contracted)?;
+    Ok(0)
 }

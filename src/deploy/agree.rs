@@ -51,6 +51,21 @@ pub fn to_remove(ctx: &Ctx, target: &Target, service: &str, place: &str) -> anyh
     }
 }
 
+/// Asks before a contract takes away what older versions need.
+pub fn to_contract(ctx: &Ctx, target: &Target, service: &str, place: &str) -> anyhow::Result<()> {
+    to_change(ctx, target, &format!("contract the schema of {service} in"))?;
+    if target.protected || ctx.settings.yes != Yes::No {
+        return Ok(());
+    }
+    let question = format!(
+        "Contract the schema of {service} in {place}? No version before the live one can come back then."
+    );
+    match ctx.ui.ask_yes(&question, false, "--yes")? {
+        true => Ok(()),
+        false => Err(declined(&format!("contract the schema of {service}")).into()),
+    }
+}
+
 fn declined(what: &str) -> Failure {
     Failure::failed("declined", format!("{what}: declined, nothing was changed"))
 }

@@ -18,7 +18,7 @@ use crate::context::Ctx;
 use crate::error::{self, Failure};
 use crate::manifest;
 use crate::platform::{Change, Owned, Platform, Release, Template};
-use crate::rollout::{self, Ended, Forecast, Options, Outcome};
+use crate::rollout::{self, Ended, Forecast, Options, Outcome, Status};
 use crate::service::Service;
 use crate::settings::Target;
 
@@ -201,6 +201,14 @@ pub async fn adopt(
     rollout::adopt(ctx, platform.as_ref(), &service, deployment, plan).await
 }
 
+/// Whose contracts were run.
+#[derive(Debug, Serialize)]
+pub struct Contracted {
+    pub service: String,
+    pub revisions: Vec<u32>,
+    pub status: Status,
+}
+
 /// What was removed.
 #[derive(Debug, Serialize)]
 pub struct Removed {
@@ -218,6 +226,15 @@ pub async fn delete(ctx: &Ctx, name: Option<&str>) -> anyhow::Result<Removed> {
     refuse_driven(ctx, platform.as_ref(), &service.service).await?;
     let changes = platform.delete().await?;
     Ok(Removed { service: service.service, place, changes })
+}
+
+/// Runs the contracts that are open, after asking; whose they were.
+pub async fn contract(ctx: &Ctx, name: Option<&str>) -> anyhow::Result<Contracted> {
+    let (_, service, target) = ctx.service(name)?;
+    let platform = ctx.platform(&service, &target).await?;
+    agree::to_contract(ctx, &target, &service.service, &platform.place())?;
+    let (revisions, status) = rollout::contract(ctx, platform.as_ref(), &service).await?;
+    Ok(Contracted { service: service.service, revisions, status })
 }
 
 /// A rollout that somebody drives is not pulled away under it.

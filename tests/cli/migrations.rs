@@ -75,14 +75,16 @@ fn expand_runs_before_the_first_process_and_contract_when_none_could_go_back() {
     assert!(old.stderr.contains("[contracted]") || old.stderr.contains("--proceed"), "{old:#?}");
     assert_eq!(version(port), "three");
 
-    // A person need not wait for the next deploy.
+    // A person need not wait for the next deploy, and is asked.
     shop.version("three");
-    let contract = shop.msctl(&["migrate", "contract"]);
+    let asked = shop.msctl(&["migrate", "contract"]);
+    assert!(asked.code == 2 && asked.stderr.contains("No version before the live one"), "{asked:#?}");
+    let contract = shop.msctl(&["migrate", "contract", "--yes"]);
     assert_eq!(contract.code, 0, "{contract:#?}");
     assert!(contract.stdout.contains("no revision before 3 can come back"), "{contract:#?}");
     assert_eq!(shop.done()[5..], ["contract three three"]);
     assert_eq!(shop.msctl(&["rollout", "undo"]).code, 1);
-    let again = shop.msctl(&["migrate", "contract"]);
+    let again = shop.msctl(&["migrate", "contract", "--yes"]);
     assert_eq!(again.code, 1, "{again:#?}");
     assert!(again.stderr.contains("leaves no contract"), "{again:#?}");
 }
@@ -112,11 +114,11 @@ fn a_migration_that_fails_changes_nothing_that_serves_and_the_next_run_is_not_bl
     // What serves goes on serving when a contract fails; it is mended and said again.
     shop.configure("three", "true", "exit 4");
     assert_eq!(shop.msctl(&["deploy"]).code, 0);
-    let failed = shop.msctl(&["migrate", "contract"]);
+    let failed = shop.msctl(&["migrate", "contract", "--yes"]);
     assert_eq!(failed.code, 1, "{failed:#?}");
     assert!(failed.stderr.contains("the contract of revision 3 failed"), "{failed:#?}");
     shop.configure("three", "true", "true");
-    assert_eq!(shop.msctl(&["migrate", "contract"]).code, 0);
+    assert_eq!(shop.msctl(&["migrate", "contract", "--yes"]).code, 0);
     assert_eq!(version(shop.0.port), "three");
 }
 

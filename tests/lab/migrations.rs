@@ -82,6 +82,12 @@ fn a_driver_killed_in_a_migration_is_followed_by_one_that_waits_for_the_same_job
     let ns = Lab::get().namespace("migrations-kill", true);
     let ns = &ns;
     let dir = service(ns, V1, "[/labtool, sleep, 8s]", GOOD);
+    // What a driver made that died before it let it go holds up nobody.
+    ns.apply(
+        "{apiVersion: batch/v1, kind: Job, metadata: {name: orders-r9-expand, labels: {app.kubernetes.io/name: orders, \
+         app.kubernetes.io/managed-by: msctl, msctl.dev/migration: expand}}, spec: {suspend: true, template: {spec: \
+         {restartPolicy: Never, containers: [{name: app, image: nowhere}]}}}}",
+    );
     let deploy = ns.msctl(&["deploy"]).dir(&dir).spawn();
     let active = || Some(ns.field("job/orders-r1-expand", "{.status.ready}")).filter(|n| n == "1");
     until(60, "the migration runs", active);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{DynamicObject, ListParams, LogParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -86,7 +86,7 @@ pub async fn migrate(
         start_deadline: run.start_deadline,
         timeout: run.timeout,
     };
-    others_ended(cluster, service, &name).await?;
+    others_ended(cluster, service, &name, epoch).await?;
     let end = to_its_end(cluster, service, &wanted, epoch).await?;
     if matches!(end, JobEnd::NotStarted { .. }) {
         discard(cluster, &name, epoch).await?;
@@ -95,13 +95,19 @@ pub async fn migrate(
 }
 
 /// Two migrations at once would meet in the same tables: those of other revisions are waited for.
-async fn others_ended(cluster: &Cluster, service: &str, name: &str) -> Result<()> {
+async fn others_ended(cluster: &Cluster, service: &str, name: &str, epoch: u64) -> Result<()> {
     let of_migrations = format!("{},{}", names::selector(service), names::MIGRATION);
     let list = ListParams::default().labels(&of_migrations);
     let found = cluster.api::<Job>().list(&list).await;
     let found = found.map_err(|e| cluster.explain(e, &format!("Jobs of {service}")))?;
-    let runs = |job: &Job| job.name_any() != name && verdict(job, None).is_none();
-    for other in found.items.into_iter().filter(runs).map(|job| job.name_any()) {
+    let open = |job: &Job| job.name_any() != name && verdict(job, None).is_none();
+    for job in found.items.into_iter().filter(open) {
+        let other = job.name_any();
+        if job.spec.is_some_and(|spec| spec.suspend == Some(true)) {
+            // Whoever made it died before it let it go.
+            discard(cluster, &other, epoch).await?;
+            continue;
+        }
         let over = |job: Option<&Job>| job.is_none_or(|job| verdict(job, None).is_some());
         let waited = kube::runtime::wait::await_condition(cluster.api::<Job>(), &other, over).await;
         waited.map_err(|e| Error::Unreachable(format!("{}: {e}", label(&other))))?;
@@ -221,7 +227,9 @@ async fn ended(cluster: &Cluster, run: &Wanted<'_>) -> Result<JobEnd> {
         let wait = match (released, pod.as_ref().is_some_and(has_started)) {
             (Some(since), false) => match left(run.start_deadline, since, cluster.clock.now()) {
                 Some(wait) => wait,
-                None => return Ok(JobEnd::NotStarted { message: not_started(run, pod.as_ref()) }),
+                None => {
+                    return Ok(JobEnd::NotStarted { message: unstarted(cluster, run, pod.as_ref()).await });
+                }
             },
             // Its own deadline ends it; and one that is never released is told of as one that never started.
             (None, _) => run.start_deadline,
@@ -243,7 +251,7 @@ async fn ended(cluster: &Cluster, run: &Wanted<'_>) -> Result<JobEnd> {
             Ok(Some(Err(_))) => {}
             Ok(None) => return Err(Error::Unreachable(format!("{}: its watch ended", label(name)))),
             Err(_) if released.is_none() => {
-                return Ok(JobEnd::NotStarted { message: not_started(run, pod.as_ref()) });
+                return Ok(JobEnd::NotStarted { message: unstarted(cluster, run, pod.as_ref()).await });
             }
             Err(_) => {}
         }
@@ -288,6 +296,23 @@ fn has_started(pod: &Pod) -> bool {
 
 fn exit_code(pod: &Pod) -> Option<i32> {
     states(pod).find_map(|s| s.terminated.as_ref()).map(|t| t.exit_code)
+}
+
+/// What the Job controller says of pods it could not make.
+pub async fn refused(cluster: &Cluster, job: &str) -> Option<String> {
+    let selector = format!("involvedObject.kind=Job,involvedObject.name={job}");
+    let found = cluster.api::<Event>().list(&ListParams::default().fields(&selector).limit(50)).await.ok()?;
+    let failed = found.items.into_iter().filter(|e| e.reason.as_deref() == Some("FailedCreate"));
+    failed.filter_map(|e| e.message).next_back()
+}
+
+/// Why it did not start, as far as that can be known.
+async fn unstarted(cluster: &Cluster, run: &Wanted<'_>, pod: Option<&Pod>) -> String {
+    let text = not_started(run, pod);
+    match pod {
+        Some(_) => text,
+        None => refused(cluster, run.name).await.map_or(text.clone(), |why| format!("{text}: {why}")),
+    }
 }
 
 fn not_started(run: &Wanted<'_>, pod: Option<&Pod>) -> String {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::client::Cluster;
-use super::fence;
+use super::{fence, jobs};
 use crate::deploy::diagnose;
 use crate::error::Failure;
 use crate::manifest::driver::{self, Driver};
@@ -199,21 +199,13 @@ async fn runs(cluster: &Cluster, job: &str, uid: &str) -> anyhow::Result<()> {
             }
         } else if pods.is_empty()
             && begun.elapsed() > PODLESS
-            && let Some(why) = refused(cluster, job).await
+            && let Some(why) = jobs::refused(cluster, job).await
         {
             return Err(stuck(job, "admission", &why));
         }
         tokio::time::sleep(LOOK).await;
     }
     Err(stuck(job, "no-start", &format!("not started within {} s: {trouble}", PATIENCE.as_secs())))
-}
-
-/// What the Job controller says of pods it could not make.
-async fn refused(cluster: &Cluster, job: &str) -> Option<String> {
-    let selector = format!("involvedObject.kind=Job,involvedObject.name={job}");
-    let found = cluster.api::<Event>().list(&ListParams::default().fields(&selector).limit(50)).await.ok()?;
-    let failed = found.items.into_iter().filter(|e| e.reason.as_deref() == Some("FailedCreate"));
-    failed.filter_map(|e| e.message).next_back()
 }
 
 fn stuck(job: &str, reason: &str, why: &str) -> anyhow::Error {
