@@ -58,6 +58,10 @@ impl ui::View for View {
         if let Some(strategy) = &status.strategy {
             let step = status.step.map(|s| format!(", step {} of {}", s.index, s.count)).unwrap_or_default();
             let weight = match (status.weight.desired, status.weight.actual) {
+                // What pods can split, they have split.
+                (desired, Some(actual)) if desired != actual && status.phase == Phase::Paused => {
+                    format!(", weight {actual} %, the nearest to {desired} %")
+                }
                 (desired, Some(actual)) if desired != actual => {
                     format!(", weight {actual} % on the way to {desired} %")
                 }
