@@ -107,7 +107,13 @@ impl Script {
         });
         if migrated.is_some() && !plain {
             // Long after the others: a contract waits for deploys after the one it closes.
-            let late = [Act::Deploy("v3", None), Act::Deploy("v4", None), Act::Undo, Act::Contract];
+            let late = [
+                Act::Deploy("v3", None),
+                Act::Deploy("v4", None),
+                Act::Undo,
+                Act::Contract,
+                Act::Deploy("v1", None),
+            ];
             let late = late.into_iter().filter(|_| schema.chance(500)).collect::<Vec<_>>();
             for (nth, act) in late.into_iter().enumerate() {
                 let at = schema.below(2 * horizon) + schema.pick(&[0, 90_000]) * (1 + nth as u64);
