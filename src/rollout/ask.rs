@@ -190,6 +190,8 @@ async fn obeyed_by_driver(
                 break;
             }
             Err(Error::Conflict(_)) => host.sleep(Duration::from_millis(20)).await,
+            // It may have arrived.
+            Err(Error::Unreachable(why)) => return Err(unknown(service, intent, &why)),
             Err(error) => return tell::classify(Err(error), &place),
         }
     }
@@ -200,16 +202,39 @@ async fn obeyed_by_driver(
     }
     let wait = if intent.verb == Verb::Abort { Duration::from_secs(2) } else { lock::EXPIRY };
     let started = host.elapsed();
+    let mut silent = None;
     while host.elapsed().saturating_sub(started) < wait {
         host.sleep(Duration::from_millis(50)).await;
-        let (state, lease) = futures::join!(deploy::load(platform, service), platform.lease());
-        if !state?.is_some_and(|state| pending(&state)) {
+        let (stored, lease) = futures::join!(platform.load(), platform.lease());
+        let (stored, lease) = match (stored, lease) {
+            (Ok(stored), Ok(lease)) => (stored, lease),
+            // It is written: whoever drives may have contact where there is none here.
+            (Err(Error::Unreachable(why)), _) | (_, Err(Error::Unreachable(why))) => {
+                silent = Some(why);
+                continue;
+            }
+            (Err(error), _) | (_, Err(error)) => return tell::classify(Err(error), &place),
+        };
+        silent = None;
+        let state = stored.map(|stored| tell::parse(service, &stored.body)).transpose()?;
+        if !state.is_some_and(|state| pending(&state)) {
             return Ok(true);
         }
         // It left, and nobody will.
-        if tell::classify(lease, &place)?.is_some_and(|lease| lease.holder.is_empty()) {
+        if lease.is_some_and(|lease| lease.holder.is_empty()) {
             break;
         }
     }
-    Ok(false)
+    match silent {
+        Some(why) => Err(unknown(service, intent, &why)),
+        None => Ok(false),
+    }
+}
+
+/// It was, or may have been, left for whoever drives, and nobody can be asked what became of it.
+fn unknown(service: &str, intent: &Intent, why: &str) -> anyhow::Error {
+    let text = format!("{service}: {} was asked for, and contact was lost: {why}", intent.verb.name());
+    Failure::new(Kind::Unknown, "contact-lost", text)
+        .hint("whoever drives may obey it yet; `msctl rollout status` tells, before it is asked for again")
+        .into()
 }

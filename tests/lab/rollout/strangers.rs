@@ -237,3 +237,30 @@ fn slots_scaled_by_hand_get_their_numbers_back() {
     }
     driver.wait().ok();
 }
+
+/// Who asked and lost contact is told that nobody knows; the driver, which has contact, obeys.
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn a_verb_whose_asker_loses_contact_has_an_unknown_outcome_and_is_obeyed() {
+    let bench = Bench::simulated("unheard");
+    bench.deployed(WAITING, &[], 0);
+    let wire = Wire::new(&bench.ns);
+    let driver = bench.deploy(&WAITING.replace("5s", "100s"), &wire, &[]);
+    driver.says("pause 1m40s", 60);
+    let mut wrote = false;
+    let lost = Wire::new(&bench.ns).plan(move |asked| match (wrote, asked.write) {
+        (true, _) => Some(Fault::Broken),
+        (false, 0) => None,
+        (false, _) => {
+            wrote = true;
+            Some(Fault::Unheard)
+        }
+    });
+    let abort = bench.again(&["rollout", "abort", "-o", "json"]);
+    let run = abort.env("KUBECONFIG", &lost.kubeconfig).run().exits(75);
+    let error = &run.json()["error"];
+    assert_eq!(error["reason"], "contact-lost", "{error}");
+    assert!(error["hints"].to_string().contains("rollout status"), "{error}");
+    let driver = driver.wait().exits(5);
+    assert!(driver.stderr.contains("abort by"), "{}", driver.stderr);
+}
