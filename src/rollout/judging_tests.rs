@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::super::state::{Deploy, DeployResult, Memo, Stage, State};
+use super::super::memo::Memo;
+use super::super::state::{Deploy, DeployResult, Stage, State};
 use super::super::{
     Facts, Intent, Observation, Options, Placed, RouteObservation, Routing, Selection, Slot, SlotObservation,
     Spec, Verb, obey, plan, start, step,

@@ -22,6 +22,7 @@ mod inplace;
 mod judging;
 mod lock;
 mod look;
+mod memo;
 mod migration;
 mod observe;
 mod options;
@@ -45,6 +46,7 @@ mod status;
 mod step;
 #[cfg(test)]
 mod step_tests;
+mod steps;
 pub mod story;
 mod tail;
 mod tell;

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{Measured, Trial};
+use super::analysis::Trial;
+use super::memo::Memo;
 use super::migration::Migration;
-use super::{Adopted, Placed, Plan, Problem, Routing, Scaler, Selection, Slot};
-use crate::platform::{JobEnd, MigrationRun};
+use super::{Adopted, Placed, Plan, Problem, Scaler, Slot};
 use crate::service::Strategy;
 
 pub const SCHEMA: &str = "msctl.dev/rollout-state/v1";
@@ -288,49 +288,6 @@ pub enum Verb {
     Scale(u32),
     /// Past the barrier of its train; said by the train's conductor.
     Leave,
-}
-
-/// Never stored; any two are equal, so that it alone never causes a save.
-#[derive(Debug, Clone, Default)]
-pub struct Memo {
-    /// When this driver first decided.
-    pub began: Option<Timestamp>,
-    /// The rules last seen accepted, and since when.
-    pub settled: Option<(Routing, Timestamp)>,
-    /// What we wanted and saw confirmed, to tell a revert from a delay.
-    pub route: Confirmed<Routing>,
-    pub selection: Confirmed<Selection>,
-    /// Whether the present weight was seen to be what the router does.
-    pub check: super::verify::Check,
-    /// What the driver measured since the last decision.
-    pub measured: Vec<Measured>,
-    /// The windows of the measurements are this driver's own.
-    pub anew: bool,
-    /// Of the candidate's vanished pods, how many were taken in.
-    pub lost: Option<usize>,
-    /// How a migration ended, since the last decision.
-    pub migrated: Option<(MigrationRun, Result<JobEnd, String>)>,
-    /// Everything but these revisions was dropped by this driver.
-    pub pruned: Option<Vec<u32>>,
-}
-
-impl PartialEq for Memo {
-    fn eq(&self, _: &Memo) -> bool {
-        true
-    }
-}
-
-/// A desired value that an observation confirmed, and how often someone changed it back since.
-#[derive(Debug, Clone)]
-pub struct Confirmed<T> {
-    pub value: Option<T>,
-    pub reverts: u32,
-}
-
-impl<T> Default for Confirmed<T> {
-    fn default() -> Self {
-        Confirmed { value: None, reverts: 0 }
-    }
 }
 
 impl Default for State {

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::analysis::Trial;
+use super::memo::Memo;
 use super::plan::Motion;
 use super::spec::{Step, Wait};
-use super::state::{Cause, Deploy, DeployResult, Hold, Intent, Memo, Rollout, Stage, State, Verb};
+use super::state::{Cause, Deploy, DeployResult, Hold, Intent, Rollout, Stage, State, Verb};
 use super::{Placed, Plan};
 
 /// A verb that cannot be obeyed, and why; nothing changed.

@@ -26,6 +26,7 @@ const SPREAD: usize = 200;
 /// The smallest relative change of the median that it calls a change.
 const EFFECT: f64 = 0.1;
 const SLOWEST: Duration = Duration::from_secs(60);
+const TRIES: u32 = 5;
 const LEAVING: Duration = Duration::from_secs(5);
 /// Names of Jobs are label values of their pods.
 const LONGEST: usize = 63;
@@ -47,9 +48,15 @@ type Key = (String, bool, Timestamp, Timestamp);
 type Scraped = Result<Vec<Answer>, String>;
 
 enum Done {
-    Scraped { at: Timestamp, target: Target, candidate: Scraped, live: Scraped },
+    Scraped {
+        at: Timestamp,
+        target: Target,
+        candidate: Scraped,
+        live: Scraped,
+    },
     Measured(Box<Measured>),
-    Swept,
+    /// Whether it was done.
+    Swept(bool),
 }
 
 /// Totals of both slots at one moment, and the pods that answered.
@@ -79,6 +86,8 @@ pub struct Gatherer<'a> {
     /// Jobs that are wanted; None: not known yet what an earlier driver left.
     jobs: Option<Vec<String>>,
     sweeping: u32,
+    /// How often that failed.
+    unswept: u32,
 }
 
 impl<'a> Gatherer<'a> {
@@ -99,6 +108,7 @@ impl<'a> Gatherer<'a> {
             done: Vec::new(),
             jobs: None,
             sweeping: 0,
+            unswept: 0,
         }
     }
 
@@ -150,13 +160,19 @@ impl<'a> Gatherer<'a> {
         if self.jobs.as_ref().is_none_or(gone) {
             let (platform, keep) = (self.platform, wanted.clone());
             self.sweeping += 1;
-            self.running.push(Box::pin(async move {
-                // What is left behind goes by its own deadline.
-                let _ = platform.sweep_jobs(&keep, epoch).await;
-                Done::Swept
-            }));
+            self.running
+                .push(Box::pin(async move { Done::Swept(platform.sweep_jobs(&keep, epoch).await.is_ok()) }));
         }
         self.jobs = Some(wanted);
+    }
+
+    /// What could not be swept is swept with the next turn, a few times; then it goes by its own deadline.
+    fn swept(&mut self, done: bool) {
+        self.sweeping -= 1;
+        if !done && self.unswept < TRIES {
+            self.unswept += 1;
+            self.jobs = None;
+        }
     }
 
     /// Before the driver leaves: what is being tidied up is done.
@@ -164,7 +180,7 @@ impl<'a> Gatherer<'a> {
         let tidy = async {
             while self.sweeping > 0 {
                 match self.running.next().await {
-                    Some(Done::Swept) => self.sweeping -= 1,
+                    Some(Done::Swept(done)) => self.swept(done),
                     Some(_) => {}
                     None => return,
                 }
@@ -182,7 +198,7 @@ impl<'a> Gatherer<'a> {
         while self.done.is_empty() {
             match self.running.next().await {
                 Some(Done::Measured(measured)) => self.done.push(*measured),
-                Some(Done::Swept) => self.sweeping -= 1,
+                Some(Done::Swept(done)) => self.swept(done),
                 Some(Done::Scraped { at, target, candidate, live }) => {
                     self.scraping = false;
                     if self.target.as_ref() == Some(&target) {

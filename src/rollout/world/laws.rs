@@ -173,7 +173,9 @@ impl World {
         let (Some(now), Some(most)) = (most(self.laws.high), most(self.laws.peak)) else { return };
         // Who was pointed away from all that serves needs more for a while.
         self.laws.pressed |= self.laws.meddled != (false, false);
-        if alive <= now {
+        // A slot that is kept from a time when the service had more pods has them still.
+        let kept = self.cells.iter().any(|c| c.desired > self.laws.high.max(1));
+        if alive <= now && !(kept && self.laws.double) {
             self.laws.peak = self.laws.high;
             self.laws.pressed = false;
         } else if alive > most && !self.laws.autoscaled && !self.laws.pressed {
