@@ -361,7 +361,8 @@ impl Job<'_> {
         }
         let changes = driver.platform.install(self.release, self.template, next.epoch).await?;
         driver.wrote = true;
-        if !known {
+        // A driver that died while it pruned may have dropped what the state still lists.
+        if !known || fresh {
             tell::classify(driver.platform.put_template(revision, self.template).await, &place)?;
             next.revisions.iter_mut().filter(|r| r.number == revision).for_each(|r| r.pruned = false);
         }

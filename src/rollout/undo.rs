@@ -10,8 +10,8 @@ use super::look::{look, not_deployed};
 use super::state::{State, Verb};
 use super::{Event, Facts, Motion, Options, Spec, Until, deploy, plan, start, tell};
 use crate::context::Ctx;
-use crate::error::Failure;
-use crate::platform::{Configuration, Platform};
+use crate::error::{Failure, Kind};
+use crate::platform::{Configuration, Error, Platform};
 use crate::service::{Service, Strategy};
 
 /// Returns to the last revision that was live, or to `to`; during a rollout that is, first, an abort.
@@ -52,6 +52,16 @@ pub(super) async fn back(
     let started = host.elapsed();
     let begun = Driver::begin(host, platform, name, Patience::For(Duration::ZERO)).await;
     let mut driver = tell::classified(begun, &place)?;
+    let live = |state: &State| state.live.map(|l| l.revision);
+    if live(&driver.state) != live(&state) {
+        // Whoever asked meant the version that was live then.
+        let now = live(&driver.state).unwrap_or(0);
+        driver.release().await;
+        let text = format!("{name}: revision {now} has become live meanwhile, and nothing was undone");
+        return Err(Failure::new(Kind::Held, "changed", text)
+            .hint("`msctl rollout history` shows what happened; say it again if that is to be undone")
+            .into());
+    }
     if let Err(error) = begin_undo(&mut driver, service, target, by).await {
         driver.release().await;
         return Err(error);
@@ -83,13 +93,15 @@ fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
         Some(number) if lives.contains(&number) && state.revision(number).is_some_and(|r| !r.pruned) => {
             Ok(number)
         }
-        Some(number) => Err(Failure::failed(
-            "no-target",
-            format!("revision {number} of {name} was never live, or is no longer kept"),
-        )
-        .hint(format!("live were: {}", known()))
-        .into()),
+        Some(number) => Err(not_kept(name, number).hint(format!("live were: {}", known())).into()),
     }
+}
+
+fn not_kept(name: &str, revision: u32) -> Failure {
+    Failure::failed(
+        "no-target",
+        format!("revision {revision} of {name} was never live, or is no longer kept"),
+    )
 }
 
 async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by: &str) -> anyhow::Result<()> {
@@ -133,10 +145,16 @@ async fn begin_undo(driver: &mut Driver<'_>, service: &Service, target: u32, by:
     if let Some(deploy) = next.deploys.last_mut() {
         deploy.undo = true;
     }
+    let then = match driver.platform.get_template(target).await {
+        // Pruned by a driver that died before it could say so.
+        Err(Error::NotFound(_)) => return Err(not_kept(driver.service, target).into()),
+        then => tell::classify(then, &place)?,
+    };
     let restored = match state.live {
         Some(live) => {
-            let of = |revision| configuration(driver.platform, revision);
-            let (now, then) = futures::join!(of(live.revision), of(target));
+            let platform = driver.platform;
+            let (now, then) =
+                futures::join!(configuration(platform, live.revision), platform.configuration(&then));
             restored(&now, &then)
         }
         None => Vec::new(),

@@ -16,10 +16,10 @@ impl Driver<'_> {
         let wait = Duration::from_millis(100 << self.failures.min(5));
         match error {
             Error::Conflict(_) if self.failures < CONFLICTS => {
-                self.reload().await.or_else(|e| match e {
-                    Error::Overtaken { .. } => Err(tell::failure(self, e)),
-                    _ => Ok(()),
-                })?;
+                if let Err(overtaken @ Error::Overtaken { .. }) = self.reload().await {
+                    self.unfenced = true;
+                    return Err(tell::failure(self, overtaken));
+                }
                 Ok(Duration::from_millis(20 * u64::from(self.failures)))
             }
             Error::Unreachable(message) => {
@@ -36,6 +36,8 @@ impl Driver<'_> {
             Error::Other(error) if crate::error::failure(&error).is_some() => Err(tell::left(self, error)),
             Error::NotFound(_) | Error::Other(_) | Error::Conflict(_) if self.failures < 6 => Ok(wait),
             error => {
+                // Where the Lease was deleted by hand it may be ours again, and who raised the epoch may have died at it.
+                self.unfenced |= matches!(error, Error::Overtaken { .. });
                 if matches!(error, Error::Overtaken { .. } | Error::Terminating(_)) {
                     self.keeper.close();
                 }

@@ -22,7 +22,7 @@ impl Driver<'_> {
             return Ok(());
         }
         for attempt in 1.. {
-            match self.raise().await {
+            match self.raise_held().await {
                 Ok(()) => break,
                 Err(Error::Conflict(_) | Error::Unreachable(_)) if attempt < TRIES => {
                     self.host.sleep(Duration::from_millis(100 << attempt)).await;
@@ -35,6 +35,14 @@ impl Driver<'_> {
         let holder = from.unwrap_or_else(|| "nobody".into());
         self.tell(Event::TookOver { holder, epoch: self.state.epoch });
         Ok(())
+    }
+
+    /// An abort waits for no expiry: it may take the Lease from who is taking it over. That one must neither raise the epoch
+    /// above it, nor go on with an epoch that whoever came after the abort found in the state.
+    async fn raise_held(&mut self) -> Result<(), Error> {
+        self.hold().await?;
+        self.raise().await?;
+        self.hold().await
     }
 
     async fn raise(&mut self) -> Result<(), Error> {
@@ -52,14 +60,20 @@ impl Driver<'_> {
         let (monotonic, wall) = (self.host.elapsed(), self.host.wall());
         let due = monotonic.saturating_sub(self.renewed.0) >= lock::RENEW
             || wall - self.renewed.1 >= lock::RENEW.as_secs_f64();
-        let Some(lease) = self.lease.clone().filter(|_| due) else { return Ok(()) };
+        if due { self.hold().await } else { Ok(()) }
+    }
+
+    /// Renews the Lease; fails where somebody else has it.
+    async fn hold(&mut self) -> Result<(), Error> {
+        let Some(lease) = self.lease.clone() else { return Ok(()) };
+        let now = (self.host.elapsed(), self.host.wall());
         let renewed = match self.platform.renew_lease(&lease, false).await {
             Ok(lease) => lease,
             Err(Error::Conflict(_) | Error::NotFound(_)) => self.regain().await?,
             Err(error) => return Err(error),
         };
         self.lease = Some(renewed);
-        self.renewed = (monotonic, wall);
+        self.renewed = now;
         Ok(())
     }
 
