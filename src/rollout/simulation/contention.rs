@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::error;
-use crate::rollout::ask;
 use crate::rollout::deploy::rolled;
 use crate::rollout::driver::Driver;
 use crate::rollout::host::Host;
@@ -11,6 +10,7 @@ use crate::rollout::lock::Patience;
 use crate::rollout::scenarios::{Bench, template};
 use crate::rollout::world::{Behaviour, Machine, Place, Task, lock, run};
 use crate::rollout::*;
+use crate::rollout::{ask, undo};
 
 const STRATEGIES: [&str; 3] = ["rolling", "canary", "blue-green"];
 
@@ -41,7 +41,36 @@ fn bench(router: bool, strategy: &str, behaviour: Behaviour) -> Bench {
     bench
 }
 
-/// Scenario 26: killed before or after any write, then attached: the same end as without.
+/// Killed before or after any write of a deploy of v2, then attached: the same end as without. Returns at how many cuts.
+fn killed_at_every_write(what: &str, make: &dyn Fn() -> Bench) -> usize {
+    let whole = make();
+    let before = {
+        let world = lock(&whole.world);
+        (world.writes, world.summary())
+    };
+    let _ = whole.deploy("v2", Options::default());
+    let writes = lock(&whole.world).writes - before.0;
+    settle(&whole);
+    let end = lock(&whole.world).summary();
+    for cut in 1..=writes {
+        for after in [false, true] {
+            let cutted = make();
+            lock(&cutted.world).kill_at = Some((before.0 + cut, after));
+            let result = cutted.try_deploy("v2");
+            assert!(result.is_none(), "{what}: not killed at write {cut}");
+            kill(&cutted);
+            let begun = cutted.state().deploys.len() > 1;
+            settle(&cutted);
+            let wanted = if begun { &end } else { &before.1 };
+            let got = lock(&cutted.world).summary();
+            let log = || lock(&cutted.world).log.join("\n");
+            assert_eq!(&got, wanted, "{what}, cut {cut} after {after}\n{}", log());
+            cutted.sound();
+        }
+    }
+    2 * writes as usize
+}
+
 #[test]
 fn scenario_26_a_kill_at_every_write() {
     let mut cuts = 0;
@@ -52,43 +81,66 @@ fn scenario_26_a_kill_at_every_write() {
             (false, Behaviour::Crashes(400)),
             (true, Behaviour::Crashes(400)),
         ] {
-            let whole = bench(router, strategy, behaviour);
-            let before = {
-                let world = lock(&whole.world);
-                (world.writes, world.summary())
-            };
-            let _ = whole.deploy("v2", Options::default());
-            let writes = lock(&whole.world).writes - before.0;
-            settle(&whole);
-            let end = lock(&whole.world).summary();
-            for cut in 1..=writes {
-                for after in [false, true] {
-                    let cutted = bench(router, strategy, behaviour);
-                    lock(&cutted.world).kill_at = Some((before.0 + cut, after));
-                    let (place, host) = (Place::new(&cutted.world), Machine::new(&cutted.world, "me"));
-                    let (release, template, options) = (cutted.release(), template("v2"), Options::default());
-                    let task = Box::pin(rolled(&host, &place, "me", &release, &template, &options));
-                    let result = run(&cutted.world, vec![task]).pop().unwrap();
-                    assert!(result.is_none(), "{strategy} router {router}: not killed at write {cut}");
-                    kill(&cutted);
-                    let begun = cutted.state().deploys.len() > 1;
-                    settle(&cutted);
-                    let wanted = if begun { &end } else { &before.1 };
-                    let got = lock(&cutted.world).summary();
-                    let log = || lock(&cutted.world).log.join("\n");
-                    assert_eq!(
-                        &got,
-                        wanted,
-                        "{strategy} router {router} {behaviour:?} cut {cut} after {after}\n{}",
-                        log()
-                    );
-                    cutted.sound();
-                    cuts += 1;
-                }
-            }
+            let what = format!("{strategy} router {router} {behaviour:?}");
+            cuts += killed_at_every_write(&what, &|| bench(router, strategy, behaviour));
         }
     }
-    assert!(cuts > 200, "{cuts}");
+    assert!(cuts > 200, "only {cuts} cuts");
+}
+
+#[test]
+fn scenario_26_a_kill_at_every_write_of_migrations() {
+    for (strategy, fails) in [("rolling", 0), ("canary", 0), ("canary", 1000)] {
+        let make = || {
+            let migrations = "migrations: {expand: [expand], contract: [contract]}\n";
+            let bench = Bench::of(true, 3, &format!("{{strategy: {strategy}}}"), migrations);
+            lock(&bench.world).schema.longest = Some(5000);
+            bench.deploy("v1", Options::default()).unwrap();
+            lock(&bench.world).schema.fails_per_mille = fails;
+            bench
+        };
+        killed_at_every_write(&format!("{strategy}, {fails} of a thousand fail"), &make);
+    }
+}
+
+#[test]
+fn an_undo_that_waited_while_another_version_became_live_undoes_nothing() {
+    let bench = bench(false, "rolling", Behaviour::Good);
+    bench.deploy("v2", Options::default()).unwrap();
+    let mut theirs = bench.state();
+    theirs.deploys.push(Deploy { number: 3, revision: 3, ..theirs.deploys[1].clone() });
+    theirs.live = theirs.live.map(|live| Placed { revision: 3, ..live });
+    {
+        let mut world = lock(&bench.world);
+        let lease = world.lease.as_mut().unwrap();
+        (lease.holder, lease.renewed) = ("another@sim:1:1-1".into(), None);
+    }
+    let (place, host) = (Place::named(&bench.world, "you"), Machine::new(&bench.world, "you"));
+    let asked: Task<'_, String> = Box::pin(async {
+        let done = undo::back(&host, &place, &bench.service, "you", None).await;
+        error::failure(&done.err().expect("refused")).map(|f| f.reason.to_owned()).unwrap_or_default()
+    });
+    let other = Machine::new(&bench.world, "other");
+    let meanwhile: Task<'_, String> = Box::pin(async {
+        other.sleep(Duration::from_secs(5)).await;
+        lock(&bench.world).rewrite(theirs.body());
+        String::new()
+    });
+    let told = run(&bench.world, vec![asked, meanwhile]);
+    assert_eq!(told[0].as_deref(), Some("changed"));
+    assert_eq!(bench.state().deploys.len(), 3, "nothing was begun");
+}
+
+#[test]
+fn a_template_dropped_by_a_driver_that_died_before_it_said_so_is_put_again() {
+    let bench = bench(false, "rolling", Behaviour::Good);
+    bench.deploy("v2", Options::default()).unwrap();
+    lock(&bench.world).lose_template(1);
+    let undone = bench.undo(None).err().expect("refused");
+    assert_eq!(error::failure(&undone).map(|f| f.reason), Some("no-target"));
+    assert!(bench.state().under_way().is_none(), "nothing was begun");
+    bench.deploy("v1", Options::default()).unwrap();
+    assert_eq!(bench.state().live.map(|l| l.revision), Some(1));
 }
 
 #[test]

@@ -229,6 +229,10 @@ impl World {
         self.cells[slot as usize].scaler = Some(scaler);
         self.touch(slot);
     }
+    /// As a prune that nobody wrote down.
+    pub fn lose_template(&mut self, revision: u32) {
+        self.templates.remove(&revision);
+    }
     /// The stored document is another.
     pub fn rewrite(&mut self, body: String) {
         if let Some(stored) = &mut self.state {
