@@ -54,6 +54,7 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
             break;
         }
     }
+    turn.begin_clock();
     turn.state.memo.measured.clear();
     let Turn { state, effects, wake_at, events, asks, measurements, migration, .. } = turn;
     Decision { state, effects, wake_at, events, asks, measurements, migration }
@@ -233,6 +234,15 @@ impl Turn<'_> {
             pod: known.as_ref().and_then(|k| k.pod.clone()),
             log: known.map(|k| k.log).unwrap_or_default(),
         })
+    }
+
+    /// What a new driver asks for has its time from now on, also where the clock is only looked at later.
+    fn begin_clock(&mut self) {
+        let now = self.now;
+        let late = self.state.under_way().is_some_and(|r| self.undriven(r.clock));
+        if late {
+            self.rollout(|r| r.clock = now);
+        }
     }
 
     /// Nobody drove since `clock`: what is asked for only now has had no time, however late it is.

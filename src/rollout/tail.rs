@@ -48,7 +48,8 @@ impl Turn<'_> {
             return false;
         }
         let shifted = match rollout.plan.motion {
-            Motion::First | Motion::InPlace => false,
+            // A candidate of the rollout before, which this one was to clear away.
+            Motion::First | Motion::InPlace => self.state.candidate.is_some(),
             Motion::Router | Motion::Replicas | Motion::Switch => true,
         };
         let Some(delay) = rollout.plan.abort_delay.filter(|_| shifted) else {
