@@ -152,8 +152,8 @@ pub(super) async fn rolled(
     if let (Ok(seen), Ok(can)) = (seen, platform.capabilities().await) {
         let ahead = foreseen(&state.unwrap_or_default(), &seen, &can, &spec, template)?;
         warnings.extend(platform.fits(&demand(&ahead, &seen, release)).await?);
+        warnings.extend(super::forecast::idle(&spec, ahead.motion));
     }
-    warnings.extend(spec.idle.iter().map(|text| (*text).to_owned()));
     for message in warnings {
         host.emit(&Event::Warned { message });
     }

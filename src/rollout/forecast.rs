@@ -32,6 +32,11 @@ pub struct Forecast {
     pub long: Option<String>,
 }
 
+/// What is written down and not done; a first deploy has nothing to do it to.
+pub(super) fn idle(spec: &Spec, motion: Motion) -> impl Iterator<Item = String> {
+    spec.idle.iter().filter(move |_| motion == Motion::InPlace).map(|text| (*text).to_owned())
+}
+
 /// Plans without writing.
 pub async fn forecast(
     platform: &dyn Platform,
@@ -84,7 +89,7 @@ pub(super) fn foreseen(
         notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
     }
     notes.extend(migrations(&mut state, spec, &plan, revision, seen.time));
-    notes.extend(spec.idle.iter().map(|text| (*text).to_owned()));
+    notes.extend(idle(spec, plan.motion));
     if plan.motion == Motion::Replicas {
         let off = steps.iter().zip(&plan.steps).filter_map(|(reached, step)| match step {
             super::Step::Weight(wanted) if *wanted != reached.weight => {
