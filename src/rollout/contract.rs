@@ -56,7 +56,14 @@ async fn begin(driver: &mut Driver<'_>, service: &Service) -> anyhow::Result<Vec
     tell::classify(driver.observe().await, &place)?;
     let mut next = driver.state.clone();
     let open = next.contract(service.migrations.as_ref()).map_err(|refusal| {
-        Failure::failed(refusal.reason, format!("{}: {}", driver.service, refusal.message))
+        let hint = match refusal.reason {
+            "nothing-to-contract" => {
+                "`migrations.contract` of msctl.yaml names the command, of a version that is deployed"
+            }
+            "still-needed" => "`msctl rollout attach` takes the old pods when it is time",
+            _ => "`msctl rollout status` tells where it is",
+        };
+        Failure::failed(refusal.reason, format!("{}: {}", driver.service, refusal.message)).hint(hint)
     })?;
     tell::classify(driver.save(next).await, &place)?;
     Ok(open)

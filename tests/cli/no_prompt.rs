@@ -40,6 +40,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "logs",
     "scale 3",
+    "migrate contract",
     "delete",
     "local status",
     "local down",

@@ -109,10 +109,10 @@ fn a_migration_that_cannot_start_is_told_with_its_cause_and_starts_no_more() {
     let dir = ns.service(
         "orders",
         "image: localhost:5000/no-such:image@sha256:0000000000000000000000000000000000000000000000000000000000000000\n\
-         rollout: {progressDeadline: 8s}\nmigrations: {expand: [/labtool, sleep, 1s]}",
+         rollout: {progressDeadline: 25s}\nmigrations: {expand: [/labtool, sleep, 1s]}",
     );
     let run = ns.msctl(&["deploy"]).dir(&dir).run().exits(1);
-    for told in ["did not start within 8 s", "image-pull", "migration expand: "] {
+    for told in ["did not start within 25 s", "image-pull", "migration expand: "] {
         assert!(run.stderr.contains(told), "{told}: {}", run.stderr);
     }
     until(20, "it is taken away", || ns.get(&["jobs", "-o", "name"]).filter(String::is_empty));
