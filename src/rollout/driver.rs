@@ -37,6 +37,8 @@ pub struct Driver<'a> {
     renewed: (Duration, f64),
     /// Taken from a driver that did not leave cleanly, and the epoch is not raised yet: whoever comes next must.
     unfenced: bool,
+    /// The Lease was gone, deleted by hand: it does not tell who had it last.
+    orphaned: bool,
     /// Something was written since the Lease was taken.
     pub wrote: bool,
     lost: Option<Duration>,
@@ -94,6 +96,7 @@ impl<'a> Driver<'a> {
             lease: Some(held.lease),
             renewed: (host.elapsed(), host.wall()),
             unfenced: false,
+            orphaned: false,
             wrote: false,
             lost: None,
             failures: 0,

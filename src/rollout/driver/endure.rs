@@ -17,7 +17,7 @@ impl Driver<'_> {
         match error {
             Error::Conflict(_) if self.failures < CONFLICTS => {
                 if let Err(overtaken @ Error::Overtaken { .. }) = self.reload().await {
-                    self.unfenced = true;
+                    self.unfenced |= self.orphaned;
                     return Err(tell::failure(self, overtaken));
                 }
                 Ok(Duration::from_millis(20 * u64::from(self.failures)))
@@ -36,8 +36,8 @@ impl Driver<'_> {
             Error::Other(error) if crate::error::failure(&error).is_some() => Err(tell::left(self, error)),
             Error::NotFound(_) | Error::Other(_) | Error::Conflict(_) if self.failures < 6 => Ok(wait),
             error => {
-                // Where the Lease was deleted by hand it may be ours again, and who raised the epoch may have died at it.
-                self.unfenced |= matches!(error, Error::Overtaken { .. });
+                // Whoever raised the epoch may have died at it, and no Lease tells.
+                self.unfenced |= self.orphaned && matches!(error, Error::Overtaken { .. });
                 if matches!(error, Error::Overtaken { .. } | Error::Terminating(_)) {
                     self.keeper.close();
                 }

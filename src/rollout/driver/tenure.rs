@@ -99,7 +99,10 @@ impl Driver<'_> {
                 Err(Error::Other(lock::held_by(self.service, &holder)))
             }
             // Nobody has it: nobody else may have written since, and the epoch would tell.
-            _ => self.platform.take_lease(&self.host.holder(), seen.as_ref()).await,
+            _ => {
+                self.orphaned |= seen.is_none();
+                self.platform.take_lease(&self.host.holder(), seen.as_ref()).await
+            }
         }
     }
 
