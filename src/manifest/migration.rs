@@ -98,5 +98,7 @@ mod tests {
         }
         assert_eq!(pod["spec"]["serviceAccountName"], "orders");
         assert_eq!(pod["spec"]["restartPolicy"], "Never");
+        let late = MigrationRun { revision: 1_000_000, ..run };
+        assert_eq!(late.name(&"a".repeat(50)), format!("{}-r1000000-e", "a".repeat(50)));
     }
 }

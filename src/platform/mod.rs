@@ -248,9 +248,11 @@ pub struct MigrationRun {
 }
 
 impl MigrationRun {
-    /// One a revision and phase.
+    /// One a revision and phase; no longer than 63 characters, since a Job's name is a label of its pods.
     pub fn name(&self, service: &str) -> String {
-        format!("{service}-r{}-{}", self.revision, self.phase.name())
+        let phase = self.phase.name();
+        let name = |phase: &str| format!("{service}-r{}-{phase}", self.revision);
+        Some(name(phase)).filter(|n| n.len() <= 63).unwrap_or_else(|| name(&phase[..1]))
     }
 }
 
