@@ -1,9 +1,11 @@
 //! What one driver remembers between two decisions; no part of the document.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::analysis::Measured;
-use super::{Routing, Selection, verify};
+use super::{Routing, Selection, Slot, verify};
 use crate::platform::{JobEnd, MigrationRun};
 
 /// Never stored; any two are equal, so that it alone never causes a save.
@@ -22,6 +24,8 @@ pub struct Memo {
     pub measured: Vec<Measured>,
     /// The windows of the measurements are this driver's own.
     pub anew: bool,
+    /// The fewest pods that each slot was lately asked for, where that took some, and when.
+    pub shrunk: BTreeMap<Slot, (u32, Timestamp)>,
     /// Of the candidate's vanished pods, how many were taken in.
     pub lost: Option<usize>,
     /// How a migration ended, since the last decision.

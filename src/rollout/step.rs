@@ -12,6 +12,9 @@ use crate::platform::MigrationRun;
 /// Traffic that was already on its way when a slot lost its share has so long to end, beside the router's lag.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
+/// A watch may be so late on an ordinary day.
+const LATELY: SignedDuration = SignedDuration::from_secs(2);
+
 /// What to save, then to do, then to wait for.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -55,6 +58,7 @@ pub fn step(service: &str, state: &State, seen: &Observation, now: Timestamp) ->
         }
     }
     turn.begin_clock();
+    turn.note_shrinking();
     turn.state.memo.measured.clear();
     let Turn { state, effects, wake_at, events, asks, measurements, migration, .. } = turn;
     Decision { state, effects, wake_at, events, asks, measurements, migration }
@@ -122,7 +126,28 @@ impl Turn<'_> {
     pub fn sure(&self, slot: Slot) -> Side {
         let (seen, side) = (self.slot(slot), self.side(slot));
         let counted = seen.current && !seen.lagging;
-        Side { available: if counted { side.available } else { 0 }, ..side }
+        let most = self.lately(slot).map_or(u32::MAX, |(fewest, _)| fewest);
+        Side { available: if counted { side.available.min(most) } else { 0 }, ..side }
+    }
+
+    /// The fewest pods that `slot` was asked for not long ago: what was taken then may still be told of as if it served,
+    /// by the platform's report and by its pods' watch alike.
+    fn lately(&self, slot: Slot) -> Option<(u32, Timestamp)> {
+        let recent = |(_, at): &(u32, Timestamp)| self.now < *at + LATELY;
+        self.state.memo.shrunk.get(&slot).copied().filter(recent)
+    }
+
+    fn note_shrinking(&mut self) {
+        for effect in &self.effects {
+            let Effect::Scale { slot, replicas } = effect else { continue };
+            if *replicas < self.slot(*slot).desired {
+                let fewest = self.lately(*slot).map_or(*replicas, |(fewest, _)| fewest.min(*replicas));
+                self.state.memo.shrunk.insert(*slot, (fewest, self.now));
+            }
+        }
+        let ends = Slot::ALL.into_iter().filter_map(|slot| self.lately(slot)).map(|(_, at)| at + LATELY);
+        let grown = self.state.under_way().is_some();
+        ends.collect::<Vec<_>>().into_iter().filter(|_| grown).for_each(|at| self.wake(at));
     }
 
     pub fn scale(&mut self, slot: Slot, replicas: u32) {
