@@ -105,18 +105,17 @@ pub fn toward(target: Counts, candidate: Side, live: Side, bounds: Bounds) -> Co
     };
     next.live = grow(next.live, target.live, &mut up);
     next.candidate = grow(next.candidate, target.candidate, &mut up);
-    let counted = |side: Side, to: u32| {
-        if side.desired > to { side.desired } else { side.available.min(side.desired) }
+    // Where both are to shrink, one at a time: neither passes for the other's capacity.
+    let shrink = |one: Side, to: u32, other: Side| {
+        let present = one.desired + other.available.min(other.desired);
+        one.desired - one.desired.saturating_sub(to).min(present.saturating_sub(bounds.floor()))
     };
-    let present = counted(candidate, target.candidate) + counted(live, target.live);
-    let mut down = present.saturating_sub(bounds.floor());
-    let shrink = |now: u32, to: u32, down: &mut u32| {
-        let by = now.saturating_sub(to).min(*down);
-        *down -= by;
-        now - by
-    };
-    next.candidate = shrink(next.candidate, target.candidate, &mut down);
-    next.live = shrink(next.live, target.live, &mut down);
+    let smaller = shrink(candidate, target.candidate, live);
+    if smaller < candidate.desired {
+        next.candidate = smaller;
+    } else if live.desired > target.live {
+        next.live = shrink(live, target.live, candidate);
+    }
     next
 }
 
@@ -200,6 +199,20 @@ mod tests {
             Bounds::new(4, 1, 0),
         );
         assert_eq!(next.live, 3);
+    }
+
+    #[test]
+    fn a_candidate_that_serves_nobody_yet_is_no_reason_to_take_live_pods() {
+        // From 4 replicas to 2, while 3 candidates are still starting.
+        let side = |desired, available| Side { desired, available };
+        let (target, bounds) = (Counts { candidate: 2, live: 0 }, Bounds::new(2, 2, 1));
+        let next = toward(target, side(3, 0), side(3, 3), bounds);
+        assert_eq!(next, Counts { candidate: 2, live: 3 });
+        let next = toward(target, side(2, 0), side(3, 3), bounds);
+        assert_eq!(next, Counts { candidate: 2, live: 1 });
+        // Neither side is stuck where both are broken.
+        assert_eq!(toward(target, side(3, 0), side(3, 0), bounds), Counts { candidate: 2, live: 3 });
+        assert_eq!(toward(target, side(2, 0), side(3, 0), bounds), Counts { candidate: 2, live: 1 });
     }
 
     proptest! {

@@ -140,8 +140,11 @@ impl Turn<'_> {
     fn note_shrinking(&mut self) {
         for effect in &self.effects {
             let Effect::Scale { slot, replicas } = effect else { continue };
-            if *replicas < self.slot(*slot).desired {
-                let fewest = self.lately(*slot).map_or(*replicas, |(fewest, _)| fewest.min(*replicas));
+            let seen = self.slot(*slot);
+            let fewest = seen.desired.min(*replicas);
+            // More available than asked for: another driver took some just before.
+            if *replicas < seen.desired || seen.available > seen.desired {
+                let fewest = self.lately(*slot).map_or(fewest, |(before, _)| before.min(fewest));
                 self.state.memo.shrunk.insert(*slot, (fewest, self.now));
             }
         }

@@ -25,6 +25,8 @@ impl Driver<'_> {
             Error::Unreachable(message) => {
                 let now = self.host.elapsed();
                 let since = *self.lost.get_or_insert(now);
+                // What could not be asked for has had no time.
+                self.state.memo.began = None;
                 if since == now {
                     self.tell(Event::Unreachable { message: message.clone() });
                 }

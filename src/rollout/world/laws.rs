@@ -8,6 +8,9 @@ use super::view::View;
 use crate::rollout::replicas::Bounds;
 use crate::rollout::{DeployResult, Effect, Slot, State};
 
+/// Longer than any watch is late, in milliseconds.
+const SEEN: u64 = 5000;
+
 /// The memory that the laws need. `Default`: only what every scenario must keep.
 #[derive(Debug, Default)]
 pub struct Laws {
@@ -24,6 +27,8 @@ pub struct Laws {
     /// R as it was asked for; what each door must keep while it changes, and what may still be asked for.
     pub high: u32,
     low: [u32; 2],
+    /// Since when each door has that many.
+    risen: [Option<u64>; 2],
     peak: u32,
     pressed: bool,
     /// Pods that were taken unasked, until when that excuses their lack.
@@ -127,9 +132,12 @@ impl World {
         let doors = [Slot::ALL.map(answers), selected];
         let (capacity, staying) =
             (doors.map(|door| self.capacity(door)), doors.map(|door| self.staying(door)));
-        for (low, staying) in self.laws.low.iter_mut().zip(staying) {
-            if *low < self.laws.high && staying >= self.laws.high {
-                *low = self.laws.high;
+        for (door, staying) in staying.into_iter().enumerate() {
+            // More than there ever were are promised once they stood for so long that everybody could see them.
+            let risen = (staying >= self.laws.high).then(|| self.laws.risen[door].unwrap_or(self.now));
+            self.laws.risen[door] = risen;
+            if risen.is_some_and(|since| self.now - since >= SEEN) {
+                self.laws.low[door] = self.laws.low[door].max(self.laws.high);
             }
         }
         let mut need = self.laws.low.map(|low| floor(low, &self.laws));
