@@ -17,7 +17,15 @@ impl Driver<'_> {
         self.unfenced = from.is_some() || fresh;
         self.load().await?;
         // Without a document there is nothing to fence.
-        self.unfenced &= self.version.is_some();
+        if self.version.is_none() {
+            self.unfenced = false;
+            return Ok(());
+        }
+        if !self.unfenced {
+            // Deleted by hand while the state was read, the Lease may have had another, whose epoch the state would show.
+            self.hold().await?;
+            self.unfenced = self.orphaned;
+        }
         if !self.unfenced {
             return Ok(());
         }
