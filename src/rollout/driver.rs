@@ -341,7 +341,11 @@ impl<'a> Driver<'a> {
             live_revision: self.state.live.map_or(0, |l| l.revision),
             experiment: rollout.experiments(),
         };
-        self.gatherer.want(asks, &rollout.plan.judging, target, self.state.epoch, self.seen.time);
+        let (judging, epoch) = (&rollout.plan.judging, self.state.epoch);
+        if rollout.jobs_before || judging.runs_jobs() {
+            self.gatherer.sweep(&asks, &target, epoch);
+        }
+        self.gatherer.want(asks, &judging.source, target, epoch, self.seen.time);
     }
 
     /// What is to be kept of this turn, and a complaint where it could not be.

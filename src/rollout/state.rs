@@ -207,6 +207,9 @@ pub struct Rollout {
     /// The other slot's pods are gone, or to stay.
     #[serde(default)]
     pub tidy: bool,
+    /// What was under way before it may have left Jobs that judged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub jobs_before: bool,
     /// Pods of the live slot when it began, where an autoscaler made that many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,

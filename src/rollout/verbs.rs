@@ -93,6 +93,7 @@ pub fn start(state: &State, plan: Plan, revision: u32, kept: bool, by: &str, now
         cause: None,
         reassert: false,
         tidy: false,
+        jobs_before: state.under_way().is_some_and(|r| r.jobs_before || r.plan.judging.runs_jobs()),
         size: state.under_way().and_then(|r| r.size),
         trial: Trial::default(),
     });

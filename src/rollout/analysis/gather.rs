@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::series::{Counts, Ledger, between, read};
-use super::{Ask, Judging, Measure, Measured, Metric, Reading, Shift, Sighting, Source, compare, remote};
+use super::{Ask, Measure, Measured, Metric, Reading, Shift, Sighting, Source, compare, remote};
 use crate::image::http::Client;
 use crate::platform::{Answer, JobEnd, JobRun, Platform};
 use crate::rollout::Slot;
@@ -113,9 +113,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Starts what is asked for and not under way, as the driver of `epoch`; ends what no longer is.
-    pub fn want(&mut self, asks: Vec<Ask>, judging: &Judging, target: Target, epoch: u64, now: Timestamp) {
-        let source = &judging.source;
-        self.sweep(&asks, judging, &target, epoch);
+    pub fn want(&mut self, asks: Vec<Ask>, source: &Source, target: Target, epoch: u64, now: Timestamp) {
         if self.target.as_ref() != Some(&target) {
             self.ledgers.clear();
             self.opened.clear();
@@ -150,10 +148,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Jobs that are asked for no more go.
-    fn sweep(&mut self, asks: &[Ask], judging: &Judging, target: &Target, epoch: u64) {
-        if !judging.metrics.iter().any(|m| matches!(m.measure, Measure::Job { .. })) {
-            return;
-        }
+    pub fn sweep(&mut self, asks: &[Ask], target: &Target, epoch: u64) {
         let jobs = asks.iter().filter(|a| matches!(a.metric.measure, Measure::Job { .. }));
         let wanted: Vec<String> = jobs.map(|a| job_name(a, target)).collect();
         let gone = |before: &Vec<String>| before.iter().any(|name| !wanted.contains(name));

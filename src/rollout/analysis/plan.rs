@@ -44,6 +44,24 @@ pub struct Source {
     pub probes: f64,
 }
 
+impl Source {
+    pub fn of(service: &Service) -> Source {
+        let metrics = &service.metrics;
+        let period = service.health.period.0.as_secs_f64().max(1.0);
+        let mut routes =
+            vec![service.health.live.clone(), service.health.ready.clone(), metrics.path.clone()];
+        routes.dedup();
+        Source {
+            path: metrics.path.clone(),
+            requests: metrics.requests.clone(),
+            duration: metrics.duration.clone(),
+            status: metrics.status.clone(),
+            routes,
+            probes: 2.0 / period,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
@@ -125,6 +143,10 @@ impl Metric {
 }
 
 impl Judging {
+    pub fn runs_jobs(&self) -> bool {
+        self.metrics.iter().any(|m| matches!(m.measure, Measure::Job { .. }))
+    }
+
     pub fn resolve(service: &Service) -> anyhow::Result<Judging> {
         let analysis = &service.rollout.analysis;
         let mut metrics = Vec::new();
@@ -142,7 +164,7 @@ impl Judging {
             background: analysis.background,
             warm_up: analysis.warm_up.0.as_secs(),
             metrics,
-            source: source(service),
+            source: Source::of(service),
         })
     }
 
@@ -191,21 +213,6 @@ fn restarts(no_data: NoData) -> Metric {
         interval: Some(10_000),
         delay: 0,
         limits: Limits::default(),
-    }
-}
-
-fn source(service: &Service) -> Source {
-    let metrics = &service.metrics;
-    let period = service.health.period.0.as_secs_f64().max(1.0);
-    let mut routes = vec![service.health.live.clone(), service.health.ready.clone(), metrics.path.clone()];
-    routes.dedup();
-    Source {
-        path: metrics.path.clone(),
-        requests: metrics.requests.clone(),
-        duration: metrics.duration.clone(),
-        status: metrics.status.clone(),
-        routes,
-        probes: 2.0 / period,
     }
 }
 
