@@ -275,7 +275,8 @@ impl Turn<'_> {
         }
         let judging = &rollout.plan.judging;
         let counts = |t: &&Track| judging.metric(&t.metric).is_some_and(|m| m.measure != Measure::Restarts);
-        let told = |t: &Track| t.tally.phase == TallyPhase::Successful || conclusive(t);
+        // A breach that may be chance is looked into to its end, though others passed before it.
+        let told = |t: &Track| t.tally.phase == TallyPhase::Successful || (conclusive(t) && !t.suspected);
         let tracks: Vec<&Track> = trial.inline.iter().filter(counts).collect();
         if tracks.iter().all(|t| t.tally.phase == TallyPhase::Successful) && !tracks.is_empty() {
             return true;
@@ -289,11 +290,19 @@ impl Turn<'_> {
         }
     }
 
-    /// Before everything goes to the candidate each metric in the background has spoken once.
+    /// Before a step is left no metric in the background is above its limit, if chance does not explain that; and before
+    /// everything goes to the candidate each has spoken once.
     pub(super) fn judged_enough(&mut self, rollout: &Rollout, shape: &Shape) -> bool {
         let Some(trial) = self.state.rollout.as_ref().map(|r| r.trial.clone()) else { return true };
         let next = rollout.plan.shape(rollout.cursor + 1, self.replicas()).weight;
-        if shape.weight >= 100 || next < 100 || trial.vouched || trial.skipped || trial.first.is_none() {
+        if shape.weight >= 100 || trial.vouched || trial.skipped || trial.first.is_none() {
+            return true;
+        }
+        let looked_at = active(&trial, rollout.cursor).into_iter().filter(|_| !rollout.experiments());
+        if looked_at.filter(|(_, inline)| !inline).any(|(t, _)| t.running() && t.suspected) {
+            return false;
+        }
+        if next < 100 {
             return true;
         }
         // An `analyze` step speaks for the background's track of the same metric.

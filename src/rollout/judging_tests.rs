@@ -267,6 +267,37 @@ fn a_last_window_too_short_undoes_nothing() {
     assert_eq!(world.rollout().stage, Stage::Healthy, "{:?}", world.events);
 }
 
+/// No step is left while a breach may yet turn out to be no chance, though windows before passed.
+#[test]
+fn a_suspicion_outlives_the_step_until_it_is_cleared_or_proven() {
+    // 30 requests a second; of those after 2 s every `nth` fails, but for `most` in all.
+    let late = |nth: u64, most: u64| -> Answer {
+        Box::new(move |ask, now| {
+            let since =
+                |at: Timestamp| (at.as_millisecond() - 1_000_000_000 - 2000).max(0) as u64 * 30 / 1000;
+            let errors = |at| (since(at) / nth).min(most);
+            let samples = now.duration_since(ask.window).as_secs() as u64 * 30;
+            Some(rate(errors(now) - errors(ask.window), samples))
+        })
+    };
+    for steps in [
+        "{weight: 10}, {analyze: 10s}, {weight: 50}, {pause: 20s}",
+        "{weight: 10}, {pause: 10s}, {weight: 50}, {pause: 20s}",
+    ] {
+        let rollout = canary(steps, "interval: 2s,", ERRORS);
+        let mut bad = World::new(&rollout, late(33, u64::MAX));
+        bad.run(300);
+        assert_eq!((bad.rollout().stage, bad.reason()), (Stage::Aborted, "analysis-failed"), "{steps}");
+        assert!((11..26).contains(&bad.elapsed()), "{steps}: after {} s", bad.elapsed());
+        let shares = bad.kept.iter().map(|m| m.weight).max();
+        assert_eq!(shares, Some(10), "{steps}: it met no more users");
+
+        let mut unlucky = World::new(&rollout, late(200, 1));
+        unlucky.run(300);
+        assert_eq!(unlucky.rollout().stage, Stage::Healthy, "{steps}: {:?}", unlucky.events);
+    }
+}
+
 #[test]
 fn scenario_12_an_inconclusive_analysis_is_promoted_exactly_once() {
     let steps = "{weight: 10}, {analyze: 20s}, {pause: {}}, {weight: 50}, {weight: 100}";

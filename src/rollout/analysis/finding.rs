@@ -36,23 +36,26 @@ pub struct Sighting {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
     Said(Verdict),
-    /// Too few requests, or a breach that may be chance.
+    /// Too few requests, or undecided.
     NotYet(String),
+    /// A breach that may be chance.
+    Suspected(String),
 }
 
 /// Judges what was seen. `last`: the measurement cannot grow any more.
 pub fn find(metric: &Metric, seen: &Sighting, last: bool) -> Finding {
     let verdict = verdict(metric, seen);
-    let early = match &verdict {
-        Verdict::Inconclusive(why) => Some(why.clone()),
+    if last || metric.patience() == 0 {
+        return Finding::Said(verdict);
+    }
+    match &verdict {
+        Verdict::Inconclusive(why) => Finding::NotYet(why.clone()),
         // The policy speaks only once nothing more can come.
-        _ if lacking(metric, seen) => Some(format!("{} requests so far", seen.candidate.samples)),
-        Verdict::Fail(why) if may_be_chance(metric, seen) => Some(format!("{why}, which may be chance")),
-        Verdict::Fail(_) | Verdict::Pass | Verdict::Error(_) => None,
-    };
-    match early {
-        Some(why) if !last && metric.patience() > 0 => Finding::NotYet(why),
-        _ => Finding::Said(verdict),
+        _ if lacking(metric, seen) => Finding::NotYet(format!("{} requests so far", seen.candidate.samples)),
+        Verdict::Fail(why) if may_be_chance(metric, seen) => {
+            Finding::Suspected(format!("{why}, which may be chance"))
+        }
+        Verdict::Fail(_) | Verdict::Pass | Verdict::Error(_) => Finding::Said(verdict),
     }
 }
 
@@ -177,7 +180,10 @@ mod tests {
         let errors = metric(Measure::ErrorRate, "1%");
         assert!(matches!(find(&errors, &rate(0, 20), false), Finding::NotYet(_)), "too few");
         assert_eq!(find(&errors, &rate(0, 60), false), Finding::Said(Verdict::Pass));
-        assert!(matches!(find(&errors, &rate(1, 60), false), Finding::NotYet(_)), "one error may be chance");
+        assert!(
+            matches!(find(&errors, &rate(1, 60), false), Finding::Suspected(_)),
+            "one error may be chance"
+        );
         assert!(matches!(find(&errors, &rate(30, 60), false), Finding::Said(Verdict::Fail(_))));
         assert!(
             matches!(find(&errors, &rate(1, 60), true), Finding::Said(Verdict::Fail(_))),
@@ -228,7 +234,7 @@ mod tests {
             match find(&errors, &rate(bad, n), age >= errors.patience()) {
                 Finding::Said(Verdict::Fail(_)) => return true,
                 Finding::Said(_) => (n, bad, age) = (0, 0, 0),
-                Finding::NotYet(_) => {}
+                Finding::NotYet(_) | Finding::Suspected(_) => {}
             }
         }
         false

@@ -51,7 +51,7 @@ impl Measurement {
         let Some(seen) = &self.seen else { return self.verdict.clone() };
         match find(metric, seen, self.last) {
             Finding::Said(verdict) => Some(verdict),
-            Finding::NotYet(_) => None,
+            Finding::NotYet(_) | Finding::Suspected(_) => None,
         }
     }
 }

@@ -58,6 +58,9 @@ pub struct Track {
     /// The measurement has grown since then, where earlier drivers looked already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// What it has counted so far is a breach, if chance does not explain it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspected: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Sighting>,
     /// Running sums of a sequential test.
@@ -98,6 +101,7 @@ impl Track {
             window: now,
             due: now,
             since: None,
+            suspected: false,
             last: None,
             sequential: metric.sequential.map(|test| Sequential::new(test, now)),
         };
@@ -110,6 +114,7 @@ impl Track {
     pub fn open(&mut self, metric: &Metric, from: Timestamp) {
         self.window = from;
         self.since = None;
+        self.suspected = false;
         if let Some(test) = &mut self.sequential {
             test.renew(from);
         }
@@ -179,8 +184,9 @@ impl Track {
                 find(metric, seen, last)
             }
         };
+        self.suspected = matches!(finding, Finding::Suspected(_));
         match finding {
-            Finding::NotYet(why) => {
+            Finding::NotYet(why) | Finding::Suspected(why) => {
                 if self.sequential.is_some() {
                     self.window = measured.at;
                 }
