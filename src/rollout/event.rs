@@ -263,6 +263,7 @@ impl ui::Event for Event {
                 format!("{} {label}", paint.dim(format!("step {index}/{count}")))
             }
             Event::Weight { slot, weight } => format!("{slot} gets {weight} % of the requests"),
+            Event::Verified { slot, weight: 0, by } => format!("the rules for {slot} hold: {by}"),
             Event::Verified { slot, weight, by } => format!("{slot} has {weight} %: {by}"),
             Event::Pods { slot, revision, available, replicas } => {
                 format!("{slot} (revision {revision}): {available} of {replicas} available")

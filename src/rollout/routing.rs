@@ -47,7 +47,8 @@ impl Routing {
         self.weight_of(slot) > 0
             || (slot == self.candidate && (!self.matches.is_empty() || self.mirror.is_some()))
     }
-    fn special(&self) -> bool {
+    /// Something beside the weight decides: matches, a mirror, affinity.
+    pub fn special(&self) -> bool {
         !self.matches.is_empty() || self.mirror.is_some() || self.affinity.is_some()
     }
 }

@@ -34,8 +34,9 @@ impl Turn<'_> {
         }
         let done = self.state.memo.check.done.as_ref().is_some_and(|d| d.same(wanted));
         let Some((_, since)) = self.state.memo.settled.clone().filter(|_| !done) else { return true };
-        // At 0 and 100 there is no share to tell; the lag is outlived.
-        if lag == 0 || !(1..100).contains(&shape.weight) {
+        // At 0 and 100 there is no share to tell; the lag is outlived, twice where others than that share are met.
+        let plain = !wanted.special() && !(1..100).contains(&shape.weight);
+        if lag == 0 || plain {
             return true;
         }
         // What came before the lag was over may have been split by the weight before.

@@ -48,6 +48,11 @@ fn verify(rollout: &str, counts: Result<(u64, u64), &str>) -> (i64, String, usiz
         let now = seen.time;
         let decision = step("orders", &state, &seen, now);
         state = decision.state;
+        for event in &decision.events {
+            if let Event::Verified { by, .. } = event {
+                return ((now.duration_since(written)).as_secs(), by.clone(), asked);
+            }
+        }
         for effect in &decision.effects {
             match effect {
                 Effect::Apply { slot: of, revision } => {
@@ -64,11 +69,6 @@ fn verify(rollout: &str, counts: Result<(u64, u64), &str>) -> (i64, String, usiz
                 }
                 Effect::Select(selection) => seen.selection = Some(*selection),
                 Effect::Rebound { .. } | Effect::Prune { .. } | Effect::Experiment { .. } => {}
-            }
-        }
-        for event in &decision.events {
-            if let Event::Verified { by, .. } = event {
-                return ((now.duration_since(written)).as_secs(), by.clone(), asked);
             }
         }
         for ask in decision.asks.iter().filter(|a| a.ripe) {
@@ -117,6 +117,8 @@ fn where_the_weight_does_not_tell_nothing_is_counted() {
     for rollout in [
         "{strategy: canary, affinity: {cookie: slot}, steps: [{weight: 50}, {pause: {}}]}",
         "{strategy: canary, steps: [{header: {name: a, exact: b}}, {weight: 50}, {pause: {}}]}",
+        "{strategy: mirror}",
+        "{strategy: ab, ab: {match: [{header: {name: a, exact: b}}]}}",
     ] {
         let (seconds, by, asked) = verify(rollout, Ok((500, 500)));
         assert_eq!((seconds, asked), (4, 0), "{by}");
