@@ -368,6 +368,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('rehearse', 'rehearse', [CompletionResultType]::ParameterValue, 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?')
             [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
@@ -585,6 +586,40 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'msctl;rollout;rehearse' {
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Kubernetes namespace')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Kubeconfig context')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'Work as if started in this folder')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Format of the answer')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Agree to every question; `--yes=ENV` also to a protected environment')
+            [CompletionResult]::new('--fault', '--fault', [CompletionResultType]::ParameterName, 'What goes wrong: errors=5%, latency=1s, crash=2s (after the first request) or unready (may repeat); the first three when none is named')
+            [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'Requests a second')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Path of the requests')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header of the requests (may repeat); `${NAME}` in it is a variable of the environment')
+            [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Canary weights in percent, such as 10,25,50')
+            [CompletionResult]::new('--pause', '--pause', [CompletionResultType]::ParameterName, 'Pause after every weight below 100, such as 20s')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice and thrice for more still')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but the answer and errors')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt: fail and name the flag that answers')
+            [CompletionResult]::new('--rolling', '--rolling', [CompletionResultType]::ParameterName, 'Update in place')
+            [CompletionResult]::new('--canary', '--canary', [CompletionResultType]::ParameterName, 'Move traffic in steps')
+            [CompletionResult]::new('--blue-green', '--blue-green', [CompletionResultType]::ParameterName, 'Switch at once, after a preview')
+            [CompletionResult]::new('--ab', '--ab', [CompletionResultType]::ParameterName, 'Send a cohort to the new version until promoted (rollout.ab)')
+            [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'Send copies of requests to the new version until promoted (rollout.mirror)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'msctl;rollout;judge' {
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Environment of msctl.yaml, of the user config, or a kubeconfig context')
@@ -715,6 +750,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('rehearse', 'rehearse', [CompletionResultType]::ParameterValue, 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?')
             [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
@@ -748,6 +784,9 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;rollout;help;history' {
+            break
+        }
+        'msctl;rollout;help;rehearse' {
             break
         }
         'msctl;rollout;help;judge' {
@@ -1284,6 +1323,7 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Start an aborted rollout again')
             [CompletionResult]::new('undo', 'undo', [CompletionResultType]::ParameterValue, 'Return to the last revision that was live, or to `--to N`')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'List the deploys and their revisions')
+            [CompletionResult]::new('rehearse', 'rehearse', [CompletionResultType]::ParameterValue, 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?')
             [CompletionResult]::new('judge', 'judge', [CompletionResultType]::ParameterValue, 'Judge past deploys again, by other thresholds')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Write a deploy''s report: one HTML file that needs nothing else')
             [CompletionResult]::new('restart', 'restart', [CompletionResultType]::ParameterValue, 'Replace the live pods one by one, with the same version')
@@ -1316,6 +1356,9 @@ Register-ArgumentCompleter -Native -CommandName 'msctl' -ScriptBlock {
             break
         }
         'msctl;help;rollout;history' {
+            break
+        }
+        'msctl;help;rollout;rehearse' {
             break
         }
         'msctl;help;rollout;judge' {

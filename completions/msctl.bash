@@ -184,6 +184,9 @@ _msctl() {
             msctl__subcmd__help__subcmd__rollout,rbac)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__rbac"
                 ;;
+            msctl__subcmd__help__subcmd__rollout,rehearse)
+                cmd="msctl__subcmd__help__subcmd__rollout__subcmd__rehearse"
+                ;;
             msctl__subcmd__help__subcmd__rollout,report)
                 cmd="msctl__subcmd__help__subcmd__rollout__subcmd__report"
                 ;;
@@ -271,6 +274,9 @@ _msctl() {
             msctl__subcmd__rollout,rbac)
                 cmd="msctl__subcmd__rollout__subcmd__rbac"
                 ;;
+            msctl__subcmd__rollout,rehearse)
+                cmd="msctl__subcmd__rollout__subcmd__rehearse"
+                ;;
             msctl__subcmd__rollout,report)
                 cmd="msctl__subcmd__rollout__subcmd__report"
                 ;;
@@ -315,6 +321,9 @@ _msctl() {
                 ;;
             msctl__subcmd__rollout__subcmd__help,rbac)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__rbac"
+                ;;
+            msctl__subcmd__rollout__subcmd__help,rehearse)
+                cmd="msctl__subcmd__rollout__subcmd__help__subcmd__rehearse"
                 ;;
             msctl__subcmd__rollout__subcmd__help,report)
                 cmd="msctl__subcmd__rollout__subcmd__help__subcmd__report"
@@ -1592,7 +1601,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout)
-            opts="status watch promote pause resume abort retry undo history judge report restart attach rbac"
+            opts="status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1690,6 +1699,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__help__subcmd__rollout__subcmd__rbac)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__help__subcmd__rollout__subcmd__rehearse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2558,7 +2581,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout)
-            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help status watch promote pause resume abort retry undo history judge report restart attach rbac help"
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --help status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2760,7 +2783,7 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help)
-            opts="status watch promote pause resume abort retry undo history judge report restart attach rbac help"
+            opts="status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2872,6 +2895,20 @@ _msctl() {
             return 0
             ;;
         msctl__subcmd__rollout__subcmd__help__subcmd__rbac)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__help__subcmd__rehearse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3307,6 +3344,96 @@ _msctl() {
                     return 0
                     ;;
                 -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        msctl__subcmd__rollout__subcmd__rehearse)
+            opts="-e -n -C -o -v -q -y -h --env --namespace --context --kubeconfig --directory --output --color --verbose --quiet --yes --no-input --fault --rate --path --header --rolling --canary --blue-green --ab --mirror --steps --pause --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fault)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --steps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pause)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -349,6 +349,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand rehearse 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
             cand judge 'Judge past deploys again, by other thresholds'
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
@@ -556,6 +557,39 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'msctl;rollout;rehearse'= {
+            cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
+            cand -n 'Kubernetes namespace'
+            cand --namespace 'Kubernetes namespace'
+            cand --context 'Kubeconfig context'
+            cand --kubeconfig 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config'
+            cand -C 'Work as if started in this folder'
+            cand --directory 'Work as if started in this folder'
+            cand -o 'Format of the answer'
+            cand --output 'Format of the answer'
+            cand --color 'When to use colours'
+            cand -y 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --yes 'Agree to every question; `--yes=ENV` also to a protected environment'
+            cand --fault 'What goes wrong: errors=5%, latency=1s, crash=2s (after the first request) or unready (may repeat); the first three when none is named'
+            cand --rate 'Requests a second'
+            cand --path 'Path of the requests'
+            cand --header 'Header of the requests (may repeat); `${NAME}` in it is a variable of the environment'
+            cand --steps 'Canary weights in percent, such as 10,25,50'
+            cand --pause 'Pause after every weight below 100, such as 20s'
+            cand -v 'Say more; twice and thrice for more still'
+            cand --verbose 'Say more; twice and thrice for more still'
+            cand -q 'Say nothing but the answer and errors'
+            cand --quiet 'Say nothing but the answer and errors'
+            cand --no-input 'Never prompt: fail and name the flag that answers'
+            cand --rolling 'Update in place'
+            cand --canary 'Move traffic in steps'
+            cand --blue-green 'Switch at once, after a preview'
+            cand --ab 'Send a cohort to the new version until promoted (rollout.ab)'
+            cand --mirror 'Send copies of requests to the new version until promoted (rollout.mirror)'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'msctl;rollout;judge'= {
             cand -e 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
             cand --env 'Environment of msctl.yaml, of the user config, or a kubeconfig context'
@@ -681,6 +715,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand rehearse 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
             cand judge 'Judge past deploys again, by other thresholds'
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
@@ -705,6 +740,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;rollout;help;undo'= {
         }
         &'msctl;rollout;help;history'= {
+        }
+        &'msctl;rollout;help;rehearse'= {
         }
         &'msctl;rollout;help;judge'= {
         }
@@ -1196,6 +1233,7 @@ set edit:completion:arg-completer[msctl] = {|@words|
             cand retry 'Start an aborted rollout again'
             cand undo 'Return to the last revision that was live, or to `--to N`'
             cand history 'List the deploys and their revisions'
+            cand rehearse 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
             cand judge 'Judge past deploys again, by other thresholds'
             cand report 'Write a deploy''s report: one HTML file that needs nothing else'
             cand restart 'Replace the live pods one by one, with the same version'
@@ -1219,6 +1257,8 @@ set edit:completion:arg-completer[msctl] = {|@words|
         &'msctl;help;rollout;undo'= {
         }
         &'msctl;help;rollout;history'= {
+        }
+        &'msctl;help;rollout;rehearse'= {
         }
         &'msctl;help;rollout;judge'= {
         }

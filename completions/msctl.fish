@@ -252,37 +252,38 @@ complete -c msctl -n "__fish_msctl_using_subcommand diff" -s q -l quiet -d 'Say 
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -l owned -d 'List the fields that rollouts set, for tools that apply the same objects'
 complete -c msctl -n "__fish_msctl_using_subcommand diff" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s n -l namespace -d 'Kubernetes namespace' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l context -d 'Kubeconfig context' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s C -l directory -d 'Work as if started in this folder' -r -F
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
 json\t''
 ndjson\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l color -d 'When to use colours' -r -f -a "auto\t''
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -l color -d 'When to use colours' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s v -l verbose -d 'Say more; twice and thrice for more still'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s q -l quiet -d 'Say nothing but the answer and errors'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -l no-input -d 'Never prompt: fail and name the flag that answers'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -s h -l help -d 'Print help'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "status" -d 'Show the rollout\'s state'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "pause" -d 'Hold the rollout where it is'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "resume" -d 'Go on after `pause`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "abort" -d 'Take the traffic back from the candidate'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "retry" -d 'Start an aborted rollout again'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "history" -d 'List the deploys and their revisions'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
-complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history judge report restart attach rbac help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "status" -d 'Show the rollout\'s state'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "watch" -d 'Follow the rollout until it ends or waits'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "promote" -d 'End the pause, or skip a step; `--full` skips all steps and analysis'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "pause" -d 'Hold the rollout where it is'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "resume" -d 'Go on after `pause`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "abort" -d 'Take the traffic back from the candidate'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "retry" -d 'Start an aborted rollout again'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "rehearse" -d 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "attach" -d 'Drive a rollout whose driver is gone'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "rbac" -d 'Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and not __fish_seen_subcommand_from status watch promote pause resume abort retry undo history rehearse judge report restart attach rbac help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from status" -l context -d 'Kubeconfig context' -r
@@ -429,6 +430,33 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Say nothing but the answer and errors'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -l no-input -d 'Never prompt: fail and name the flag that answers'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s n -l namespace -d 'Kubernetes namespace' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l context -d 'Kubeconfig context' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l kubeconfig -d 'Kubeconfig file, in place of KUBECONFIG and ~/.kube/config' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s C -l directory -d 'Work as if started in this folder' -r -F
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s o -l output -d 'Format of the answer' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l color -d 'When to use colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s y -l yes -d 'Agree to every question; `--yes=ENV` also to a protected environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l fault -d 'What goes wrong: errors=5%, latency=1s, crash=2s (after the first request) or unready (may repeat); the first three when none is named' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l rate -d 'Requests a second' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l path -d 'Path of the requests' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l header -d 'Header of the requests (may repeat); `${NAME}` in it is a variable of the environment' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l steps -d 'Canary weights in percent, such as 10,25,50' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l pause -d 'Pause after every weight below 100, such as 20s' -r
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s v -l verbose -d 'Say more; twice and thrice for more still'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s q -l quiet -d 'Say nothing but the answer and errors'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l no-input -d 'Never prompt: fail and name the flag that answers'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l rolling -d 'Update in place'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l canary -d 'Move traffic in steps'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l blue-green -d 'Switch at once, after a preview'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l ab -d 'Send a cohort to the new version until promoted (rollout.ab)'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -l mirror -d 'Send copies of requests to the new version until promoted (rollout.mirror)'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from rehearse" -s h -l help -d 'Print help'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s e -l env -d 'Environment of msctl.yaml, of the user config, or a kubeconfig context' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -s n -l namespace -d 'Kubernetes namespace' -r
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from judge" -l context -d 'Kubeconfig context' -r
@@ -523,6 +551,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_sub
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "retry" -d 'Start an aborted rollout again'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "rehearse" -d 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand rollout; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Replace the live pods one by one, with the same version'
@@ -860,6 +889,7 @@ complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcom
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "retry" -d 'Start an aborted rollout again'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "undo" -d 'Return to the last revision that was live, or to `--to N`'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "history" -d 'List the deploys and their revisions'
+complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "rehearse" -d 'Try the rollout on this machine, with a version that goes wrong: do the gates see it?'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "judge" -d 'Judge past deploys again, by other thresholds'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "report" -d 'Write a deploy\'s report: one HTML file that needs nothing else'
 complete -c msctl -n "__fish_msctl_using_subcommand help; and __fish_seen_subcommand_from rollout" -f -a "restart" -d 'Replace the live pods one by one, with the same version'

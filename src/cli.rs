@@ -122,6 +122,9 @@ pub enum Cmd {
     /// The agent of the local platform; started by msctl itself
     #[command(hide = true)]
     Agent(Agent),
+    /// A version under rehearsal; started by `rollout rehearse`
+    #[command(hide = true)]
+    Relay(Relay),
 }
 
 #[derive(Debug, Args)]
@@ -342,6 +345,8 @@ pub enum Rollout {
     },
     /// List the deploys and their revisions
     History(Named),
+    /// Try the rollout on this machine, with a version that goes wrong: do the gates see it?
+    Rehearse(Rehearse),
     /// Judge past deploys again, by other thresholds
     Judge {
         /// `[SERVICE] [DEPLOY]`: a deploy's number, else all whose measurements are kept
@@ -374,6 +379,39 @@ pub enum Rollout {
     },
     /// Print the account and rights that a driver in the cluster needs, for `kubectl apply -f -`
     Rbac(Named),
+}
+
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    #[command(flatten)]
+    pub named: Named,
+    /// What goes wrong: errors=5%, latency=1s, crash=2s (after the first request) or unready (may repeat); the first
+    /// three when none is named
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<String>,
+    /// Requests a second
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub rate: u32,
+    /// Path of the requests
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub path: String,
+    /// Header of the requests (may repeat); `${NAME}` in it is a variable of the environment
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+    #[command(flatten)]
+    pub strategy: StrategyFlags,
+    /// Canary weights in percent, such as 10,25,50
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub steps: Vec<u8>,
+    /// Pause after every weight below 100, such as 20s
+    #[arg(long, value_name = "DURATION")]
+    pub pause: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Relay {
+    pub part: String,
+    pub command: String,
 }
 
 #[derive(Debug, Subcommand)]

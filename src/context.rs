@@ -43,6 +43,16 @@ impl Ctx {
         Ctx { settings, ui, clock, interrupt: CancellationToken::new(), runtime: OnceLock::new() }
     }
 
+    /// The same, for work that nobody is asked about: it goes on where a person would be waited for, or ends.
+    pub fn unattended(&self) -> Ctx {
+        let mut settings = self.settings.clone();
+        settings.ui.interactive = false;
+        let mut ui = self.ui.clone();
+        ui.options.interactive = false;
+        let (clock, interrupt) = (self.clock.clone(), self.interrupt.clone());
+        Ctx { settings, ui, clock, interrupt, runtime: OnceLock::new() }
+    }
+
     /// Runs a future to its end on the runtime, started now if it was not needed before.
     pub fn block_on<F: Future>(&self, future: F) -> anyhow::Result<F::Output> {
         if self.runtime.get().is_none() {

@@ -17,6 +17,7 @@ pub mod error;
 pub mod image;
 pub mod manifest;
 pub mod platform;
+pub mod rehearsal;
 pub mod rollout;
 pub mod scaffold;
 pub mod service;

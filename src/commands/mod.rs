@@ -16,6 +16,7 @@ mod local;
 mod logs;
 mod migrate;
 mod new;
+mod rehearse;
 mod report;
 mod rollout;
 mod scale;
@@ -30,6 +31,7 @@ pub fn run(ctx: &Ctx, command: Cmd) -> anyhow::Result<u8> {
     match command {
         Cmd::Adopt(args) => adopt::run(ctx, &args),
         Cmd::Agent(args) => agent::run(ctx, &args),
+        Cmd::Relay(args) => rehearse::relay(ctx, &args),
         Cmd::Drive(args) => drive::run(ctx, &args),
         Cmd::Local(command) => local::run(ctx, &command),
         Cmd::Build(args) => build::run(ctx, &args),

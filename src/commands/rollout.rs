@@ -25,6 +25,7 @@ pub fn run(ctx: &Ctx, args: cli::Rollout) -> anyhow::Result<u8> {
         Rollout::Undo { named, to } => undo(ctx, &named, to),
         Rollout::History(named) => history(ctx, &named),
         Rollout::Restart(named) => restart(ctx, &named),
+        Rollout::Rehearse(args) => super::rehearse::run(ctx, &args),
         Rollout::Judge { target, metric } => super::judge::run(ctx, &target, &metric),
         Rollout::Report { target, out } => super::report::run(ctx, &target, out.as_deref()),
         Rollout::Attach { named, once, handoff } => attach(ctx, &named, once, &handoff),

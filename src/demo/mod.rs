@@ -1,7 +1,6 @@
 //! The guided tour: create a service, run it, roll out a second version as a canary, and see a broken third
 //! one refused, while requests keep flowing. Every step is a command the reader could type.
 
-mod load;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
@@ -12,9 +11,9 @@ use tokio::process::Command;
 
 use crate::context::Ctx;
 use crate::error::{Failure, Kind};
+use crate::rehearsal::load::{self, Counts, Load};
 use crate::settings;
 use crate::ui::{Format, Paint, View};
-use load::{Counts, Load};
 
 /// What the tour saw.
 #[derive(Debug, Serialize)]
@@ -71,6 +70,8 @@ struct Stage<'a> {
 }
 
 const NAME: &str = "demo";
+/// Requests a second during the tour.
+const RATE: u32 = 50;
 
 /// Runs the tour. `keep` leaves the service running on the user's own local platform.
 pub async fn tour(ctx: &Ctx, template: Option<&str>, keep: bool) -> anyhow::Result<Tour> {
@@ -117,8 +118,8 @@ impl Stage<'_> {
         self.say("2. Its first version, on this machine: three processes behind a weighted proxy");
         self.expect(0, &["deploy"], &folder).await?;
         let url = format!("http://127.0.0.1:{port}/");
-        self.ctx.ui.note(format!("From here on 50 requests a second go to {url}"));
-        let load = Load::start(&url)?;
+        self.ctx.ui.note(format!("From here on {RATE} requests a second go to {url}"));
+        let load = Load::start(&url, RATE, &Default::default())?;
 
         self.say("3. A second version as a canary: 20 %, 50 %, then everything");
         set_config(&folder, "GREETING", "Bonjour")?;

@@ -5,7 +5,7 @@ mod agree;
 pub mod diagnose;
 mod image;
 mod order;
-mod secrets;
+pub mod secrets;
 mod stand_in;
 mod train;
 

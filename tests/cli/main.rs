@@ -14,6 +14,7 @@ mod migrations;
 mod new;
 mod new_broken;
 mod no_prompt;
+mod rehearse;
 mod rollout;
 mod run;
 mod strategies;

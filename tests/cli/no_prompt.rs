@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "rollout undo",
     "rollout history",
     "rollout judge",
+    "rollout rehearse",
     "rollout report",
     "rollout restart",
     "rollout attach",

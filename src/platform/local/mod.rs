@@ -8,6 +8,7 @@ mod place;
 pub mod places;
 mod process;
 mod proxy;
+pub mod relay;
 mod source;
 mod story;
 

@@ -8,14 +8,14 @@ use prometheus_parse::{Labels, Sample, Scrape, Value};
 use super::plan::Source;
 
 /// Names of the duration histogram, most specific first: OpenTelemetry's, then what frameworks are used to.
-const DURATIONS: [&str; 4] = [
+pub const DURATIONS: [&str; 4] = [
     "http_server_request_duration_seconds",
     "http_server_requests_seconds",
     "http_request_duration_seconds",
     "http_requests_duration_seconds",
 ];
-const REQUESTS: [&str; 3] = ["http_requests_total", "http_server_requests_total", "http_requests"];
-const STATUSES: [&str; 5] =
+pub const REQUESTS: [&str; 3] = ["http_requests_total", "http_server_requests_total", "http_requests"];
+pub const STATUSES: [&str; 5] =
     ["http_response_status_code", "status_code", "code", "status", "http_status_code"];
 const ROUTES: [&str; 7] = ["http_route", "route", "path", "handler", "uri", "endpoint", "url_path"];
 

@@ -12,12 +12,15 @@ mod tests;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures::FutureExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use backend::Endpoint;
+pub use backend::{Body, Endpoint};
 use count::Counters;
 use route::{Rules, Table};
 
@@ -44,6 +47,11 @@ impl Proxy {
 
     fn table(&self) -> Arc<Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes one request to a process and its answer back.
+    pub async fn forward(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        forward::forward(self, peer, request).await
     }
 
     pub fn counters(&self, slot: Slot) -> &Counters {
@@ -92,7 +100,9 @@ impl Front {
         };
         let stop = CancellationToken::new();
         for listener in std::iter::once(four).chain(six) {
-            tokio::spawn(accept(listener, proxy.clone(), stop.clone()));
+            let proxy = proxy.clone();
+            let answer = move |peer, request| proxy.clone().forward(peer, request);
+            tokio::spawn(accept(listener, stop.clone(), answer));
         }
         Ok(Front { port, stop })
     }
@@ -104,7 +114,12 @@ impl Drop for Front {
     }
 }
 
-async fn accept(listener: TcpListener, proxy: Arc<Proxy>, stop: CancellationToken) {
+/// Serves every connection until `stop`, which ends them too.
+pub async fn accept<A, F>(listener: TcpListener, stop: CancellationToken, answer: A)
+where
+    A: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -115,14 +130,12 @@ async fn accept(listener: TcpListener, proxy: Arc<Proxy>, stop: CancellationToke
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             continue;
         };
-        let (proxy, stop) = (proxy.clone(), stop.clone());
+        let (answer, stop) = (answer.clone(), stop.clone());
         tokio::spawn(async move {
             // Latency matters more than packets on loopback; a socket that refuses is as good as it gets.
             let _ = stream.set_nodelay(true);
-            let service = service_fn(move |request| {
-                let proxy = proxy.clone();
-                async move { Ok::<_, std::convert::Infallible>(forward::forward(proxy, peer, request).await) }
-            });
+            let service =
+                service_fn(move |request| answer(peer, request).map(Ok::<_, std::convert::Infallible>));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
