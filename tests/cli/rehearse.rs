@@ -159,7 +159,7 @@ fn what_cannot_be_rehearsed_is_refused_before_anything_starts() {
     let secret = hall.rehearse(&["--header", "authorization=hunter2"]);
     assert!(!secret.stderr.contains("hunter2"), "{secret:#?}");
     let broken = hall.0.folder().join("msctl.yaml");
-    let text = std::fs::read_to_string(&broken).unwrap().replace("built.py'", "missing.py'");
+    let text = std::fs::read_to_string(&broken).unwrap().replace("built.py'}", "missing.py'}");
     std::fs::write(&broken, text).unwrap();
     let ran = hall.rehearse(&[]);
     assert_eq!(ran.code, 1, "{ran:#?}");
