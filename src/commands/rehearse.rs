@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::cli;
 use crate::context::Ctx;
 use crate::error::Failure;
-use crate::platform::local::relay;
 use crate::rehearsal::{self, Act, Ended, Fault, Rehearsal, Wishes};
 use crate::rollout::Options;
 use crate::rollout::analysis::headers;
@@ -32,7 +31,7 @@ pub fn relay(ctx: &Ctx, args: &cli::Relay) -> anyhow::Result<u8> {
     let port = ctx.settings.env.get("PORT").and_then(|port| port.parse().ok()).ok_or_else(|| {
         Failure::usage("relay", "PORT does not say where to listen").hint("msctl starts this by itself")
     })?;
-    ctx.block_on(relay::run(&ctx.ui, part, &args.command, port))?
+    ctx.block_on(rehearsal::relay::run(&ctx.ui, part, &args.command, port))?
 }
 
 fn wishes(ctx: &Ctx, args: &cli::Rehearse) -> anyhow::Result<Wishes> {

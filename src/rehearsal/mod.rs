@@ -4,6 +4,7 @@
 mod exposition;
 mod fault;
 pub mod load;
+pub mod relay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +18,15 @@ use crate::context::Ctx;
 use crate::deploy::secrets;
 use crate::error::{self, Failure, Kind};
 use crate::platform::local::places::{Places, private_folder};
-use crate::platform::local::relay::Part;
 use crate::platform::{Platform, Release};
 use crate::rollout::analysis::Source;
 use crate::rollout::{self, Obeyed, Options, Outcome, Verb};
 use crate::service::{PauseSpec, PlatformKind, Service, Strategy};
 use crate::settings::Target;
-pub use exposition::{Counted, amended};
+use exposition::{Counted, amended};
 pub use fault::Fault;
 use load::{Counts, Load};
+use relay::Part;
 
 /// What to rehearse, and with which users.
 #[derive(Debug, Clone)]

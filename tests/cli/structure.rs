@@ -33,6 +33,8 @@ fn code() -> Vec<(String, String)> {
 const PURE: &[&str] = &[
     "service/",
     "manifest/",
+    "rehearsal/exposition.rs",
+    "rehearsal/fault.rs",
     "rollout/slot.rs",
     "rollout/driver/once.rs",
     "rollout/effect.rs",

@@ -6,9 +6,8 @@ mod build;
 mod client;
 mod place;
 pub mod places;
-mod process;
-mod proxy;
-pub mod relay;
+pub mod process;
+pub mod proxy;
 mod source;
 mod story;
 

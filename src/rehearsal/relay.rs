@@ -1,7 +1,7 @@
 //! A rehearsed process: the service's own command behind a relay on its port, which gets wrong for users what the
 //! rehearsal wants. To the platform the two are one process, as a bad version would be.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Instant;
@@ -15,9 +15,9 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::process::signal_group;
-use super::proxy::{self, Body, Endpoint, Proxy};
-use crate::rehearsal::{Counted, Fault, amended};
+use super::{Counted, Fault, amended};
+use crate::platform::local::process::signal_group;
+use crate::platform::local::proxy::{self, Body, Endpoint, Proxy};
 use crate::rollout::Slot;
 use crate::rollout::analysis::Source;
 use crate::ui::Ui;
@@ -38,7 +38,8 @@ pub struct Part {
 
 /// Runs `command` as a shell would, with a port of its own in PORT, until it ends; its exit code.
 pub async fn run(ui: &Ui, part: Part, command: &str, port: u16) -> anyhow::Result<u8> {
-    let inner = free_port().context("find a port for the service")?;
+    // Out of the reach of the ports that the agent promises.
+    let inner = super::load::free_port().context("find a port for the service")?;
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .with_context(|| format!("listen on port {port}"))?;
     listener.set_nonblocking(true).context("listen")?;
@@ -67,11 +68,6 @@ fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code).unwrap_or(1)
-}
-
-/// Out of the reach of the ports that the agent promises.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 struct Relay {
