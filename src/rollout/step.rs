@@ -148,9 +148,11 @@ impl Turn<'_> {
                 self.state.memo.shrunk.insert(*slot, (fewest, self.now));
             }
         }
-        let ends = Slot::ALL.into_iter().filter_map(|slot| self.lately(slot)).map(|(_, at)| at + LATELY);
-        let grown = self.state.under_way().is_some();
-        ends.collect::<Vec<_>>().into_iter().filter(|_| grown).for_each(|at| self.wake(at));
+        if self.state.under_way().is_some() {
+            for (_, at) in Slot::ALL.map(|slot| self.lately(slot)).into_iter().flatten() {
+                self.wake(at + LATELY);
+            }
+        }
     }
 
     pub fn scale(&mut self, slot: Slot, replicas: u32) {

@@ -132,11 +132,14 @@ impl World {
         let doors = [Slot::ALL.map(answers), selected];
         let (capacity, staying) =
             (doors.map(|door| self.capacity(door)), doors.map(|door| self.staying(door)));
+        let whole =
+            doors.map(|door| (0..2).any(|i| door[i] && self.staying(only(Slot::ALL[i])) >= self.laws.high));
         for (door, staying) in staying.into_iter().enumerate() {
-            // More than there ever were are promised once they stood for so long that everybody could see them.
+            // More than there ever were are promised once one slot has them, or two together for so long that everybody
+            // could see that.
             let risen = (staying >= self.laws.high).then(|| self.laws.risen[door].unwrap_or(self.now));
             self.laws.risen[door] = risen;
-            if risen.is_some_and(|since| self.now - since >= SEEN) {
+            if risen.is_some_and(|since| whole[door] || self.now - since >= SEEN) {
                 self.laws.low[door] = self.laws.low[door].max(self.laws.high);
             }
         }
