@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::rehearsal::{self, Act, Ended, Fault, Rehearsal, Wishes};
 use crate::rollout::Options;
 use crate::rollout::analysis::headers;
+use crate::service::Strategy;
 use crate::ui::{Paint, View};
 
 pub fn run(ctx: &Ctx, args: &cli::Rehearse) -> anyhow::Result<u8> {
@@ -78,7 +79,7 @@ impl View for Rehearsal {
         let mut text =
             format!("\n{service}: {strategy} as in {whose}, rehearsed on this machine\n\n{table}\n\n");
         for act in &self.acts {
-            text += &remark(act, paint);
+            text += &remark(act, strategy, paint);
         }
         text
     }
@@ -93,25 +94,36 @@ fn ended(ended: Ended) -> &'static str {
 }
 
 /// Why it ended so, or what would have seen it.
-fn remark(act: &Act, paint: &Paint) -> String {
+fn remark(act: &Act, strategy: Strategy, paint: &Paint) -> String {
     let name = act.fault.map_or("as it is".to_owned(), |fault| fault.to_string());
     match (&act.message, act.fault) {
         (Some(message), _) if act.expected => format!("{}: {message}\n", paint.dim(name)),
-        (Some(message), _) => format!(
+        (Some(message), Some(_)) => {
+            format!("{}: refused, but not for what is wrong with it: {message}\n", paint.red(name))
+        }
+        (Some(message), None) => format!(
             "{}: {message}\n  {} a version like the live one must pass: more requests (--rate), a longer window, a wider bound\n",
             paint.red(name),
             paint.cyan("hint:")
         ),
         (None, Some(fault)) => {
-            format!("{}: no gate saw it\n  {} {}\n", paint.red(name), paint.cyan("hint:"), gate(fault))
+            format!(
+                "{}: no gate saw it\n  {} {}\n",
+                paint.red(name),
+                paint.cyan("hint:"),
+                gate(fault, strategy)
+            )
         }
         (None, None) => String::new(),
     }
 }
 
 /// What sees such a fault.
-fn gate(fault: Fault) -> &'static str {
+fn gate(fault: Fault, strategy: Strategy) -> &'static str {
     match fault {
+        _ if strategy == Strategy::Rolling => {
+            "a rolling update is judged by readiness alone: another strategy has a candidate to judge, such as --canary"
+        }
         Fault::Errors(_) => {
             "a metric such as {name: errors, builtin: error-rate, max: 1%}, judged while the weight is low: docs/analysis.md"
         }

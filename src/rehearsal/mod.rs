@@ -141,6 +141,9 @@ pub async fn rehearse(
 fn alone(service: &mut Service) -> Vec<String> {
     service.migrations = None;
     service.depends_on.clear();
+    if let Some(scaling) = service.autoscaling.take() {
+        service.replicas = scaling.min;
+    }
     let rollout = &mut service.rollout;
     // Nobody goes back to a rehearsed version.
     rollout.scale_down_delay = crate::service::Duration::secs(1);
@@ -154,11 +157,13 @@ fn alone(service: &mut Service) -> Vec<String> {
     rollout.blue_green.pre.retain(here);
     rollout.blue_green.post.retain(here);
     for step in &mut rollout.steps {
+        // An experiment's fresh pods are a cluster's: here the candidate itself is judged.
+        step.analyze = step.analyze.or(step.experiment.take());
         let named = !step.metrics.is_empty();
         step.metrics.retain(here);
-        // No names would be all metrics.
-        if named && step.metrics.is_empty() {
-            step.pause = step.analyze.take().or(step.experiment.take()).map(PauseSpec::For);
+        // No names would be all metrics, and no metrics no time.
+        if step.metrics.is_empty() && (named || rollout.analysis.metrics.is_empty()) {
+            step.pause = step.pause.or(step.analyze.take().map(PauseSpec::For));
         }
     }
     elsewhere
@@ -399,6 +404,25 @@ mod tests {
         assert_eq!(steps[2], (None, vec![], Some(PauseSpec::For(crate::service::Duration::secs(20)))));
         assert_eq!(steps[3], (Some(10), vec![], None));
         assert!(rollout.blue_green.post.is_empty() && rollout.scale_down_delay.0.as_secs() == 1);
+    }
+
+    /// What only a cluster can do is done as this machine can.
+    #[test]
+    fn experiments_judge_the_candidate_and_what_nothing_judges_takes_its_time() {
+        let steps = "strategy: canary, steps: [{weight: 10}, {experiment: 30s}, {analyze: 20s}, {pause: {}}]";
+        let rehearsed = |metrics: &str| -> Vec<_> {
+            let mut service = service(&format!("{{{steps}, analysis: {{metrics: [{metrics}]}}}}"));
+            alone(&mut service);
+            let told =
+                |s: &crate::service::StepSpec| (s.experiment, s.analyze.map(|a| a.0.as_secs()), s.pause);
+            service.rollout.steps.iter().skip(1).map(told).collect()
+        };
+        let person = (None, None, Some(PauseSpec::Person {}));
+        let judged = rehearsed("{name: errors, builtin: error-rate, max: 1%}");
+        assert_eq!(judged, [(None, Some(30), None), (None, Some(20), None), person]);
+        let pause = |seconds| (None, None, Some(PauseSpec::For(crate::service::Duration::secs(seconds))));
+        let unjudged = rehearsed("{name: elsewhere, web: {url: 'http://x'}, equals: up}");
+        assert_eq!(unjudged, [pause(30), pause(20), person]);
     }
 
     #[test]

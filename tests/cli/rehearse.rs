@@ -111,6 +111,9 @@ fn what_no_gate_sees_is_told_with_what_would_and_the_next_meets_the_service_as_i
     }
     let live = ran.stderr.matches("back to the service as it is").count();
     assert_eq!(live, 2, "{ran:#?}");
+    let rolling = hall.rehearse(&["--rolling", "--fault", "errors=50%"]);
+    assert_eq!(rolling.code, 1, "{rolling:#?}");
+    assert!(rolling.stdout.contains("judged by readiness alone"), "{rolling:#?}");
     assert_eq!(hall.services(), 0);
 }
 
