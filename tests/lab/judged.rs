@@ -23,7 +23,7 @@ fn jobs(ns: &Namespace) -> String {
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
-fn a_job_judges_fails_or_never_starts_and_is_removed() {
+fn scenario_15_a_job_judges_fails_or_never_starts_and_is_removed() {
     let ns = Lab::get().namespace("analysis-job", true);
     let job = |image: &str, more: &str| format!("{{name: e2e, job: {{image: '{image}', {more}}}}}");
     let folder = configure(&ns, V1, &job(V1, ""));

@@ -35,13 +35,13 @@ const TWO: &str = "replicas: 2\n";
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
-fn no_request_fails_in_a_rolling_update() {
+fn scenario_28_no_request_fails_in_a_rolling_update() {
     by_service("serve-rolling", TWO, None, 5);
 }
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
-fn no_request_fails_in_a_canary_by_replicas() {
+fn scenario_28_no_request_fails_in_a_canary_by_replicas() {
     let canary = |steps: &str| {
         format!("{TWO}rollout: {{strategy: canary, surge: 1, abortDelay: 1s, steps: [{steps}]}}")
     };
@@ -51,7 +51,7 @@ fn no_request_fails_in_a_canary_by_replicas() {
 
 #[test]
 #[ignore = "needs the lab: tests/run"]
-fn no_request_fails_in_a_blue_green() {
+fn scenario_28_no_request_fails_in_a_blue_green() {
     let green = |promote: &str| {
         format!(
             "{TWO}rollout: {{strategy: blue-green, scaleDownDelay: 0s, abortDelay: 1s, blueGreen: {{promote: {promote}}}}}"
