@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Msctl, Namespace, PRIVATE, Run, V1, V2};
+use crate::harness::{BY_WATCH, Lab, Msctl, Namespace, PRIVATE, Run, V1, V2};
 use crate::load::{Load, Sending};
 use crate::main_job::Watch;
 
@@ -81,7 +81,7 @@ fn a_crash_loop_is_refused_by_its_second_exit() {
         });
         let (exit, _) = seen.unwrap_or_else(|| panic!("refused without a second exit: {:?}", watch.lines()));
         let late = refused.duration_since(exit);
-        assert!(late < Duration::from_millis(1500), "{late:?} after the second exit");
+        assert!(late < BY_WATCH, "{late:?} after the second exit");
         let run = deploy.wait().exits(5);
         assert!(run.stderr.contains("cannot reach the database (FAIL=crash)"), "{}", run.stderr);
         assert!(run.stderr.contains("revision 1 serves") && run.stderr.contains("hint:"), "{}", run.stderr);
@@ -135,7 +135,7 @@ fn an_image_the_node_may_not_pull_is_refused_at_once() {
             "{}",
             run.stderr
         );
-        assert!(took < Duration::from_secs(8), "{strategy}: {took:?}");
+        assert!(took < BY_WATCH, "{strategy}: {took:?}");
     }
     let (error, _) =
         service.error(service.msctl(&["deploy", "--image", "localhost:5000/none:x", "-o", "json"]).run(), 1);
@@ -201,7 +201,7 @@ fn without_rights_or_a_cluster_nothing_is_touched() {
     .unwrap();
     let (error, took) = run(&gone);
     assert_eq!(error["reason"], "unreachable", "{error:#}");
-    assert!(text(&error).contains("127.0.0.1:1") && took < Duration::from_secs(3), "{took:?}: {error:#}");
+    assert!(text(&error).contains("127.0.0.1:1") && took < BY_WATCH, "{took:?}: {error:#}");
     service.still_serves();
 }
 
@@ -232,7 +232,7 @@ fn of_two_deploys_one_is_told_who_is_at_it() {
         service.msctl(&["deploy", "--image", V2, "--canary", "--steps", "50", "--pause", "15s"]).spawn();
     canary.says("pause 15s", 60);
     let (error, took) = service.error(service.msctl(&["deploy", "--image", V1, "-o", "json"]).run(), 4);
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < BY_WATCH, "{took:?}");
     let holder = format!(":{}:", canary.id());
     assert!(text(&error).contains(&holder), "the holder {holder} is not named: {error:#}");
     assert!(text(&error).contains("--lock-wait"), "{error:#}");

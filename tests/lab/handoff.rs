@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Msctl, Namespace, V1, V2, until};
+use crate::harness::{BY_WATCH, Lab, Msctl, Namespace, V1, V2, until};
 
 /// By tag; msctl resolves it.
 pub fn image() -> &'static str {
@@ -131,7 +131,7 @@ fn a_killed_driver_goes_on_and_an_abort_reaches_it() {
     assert_eq!(after["reason"], "awaits-promotion", "{after:#}");
     let begun = Instant::now();
     ns.msctl(&["rollout", "abort"]).dir(&dir).run().ok();
-    assert!(begun.elapsed() < Duration::from_secs(3), "no wait for the Lease: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < BY_WATCH, "no wait for the Lease: {:?}", begun.elapsed());
     let aborted = until(40, "aborted", || Some(status(&ns, &dir)).filter(|s| s["phase"] == "aborted"));
     assert_eq!(aborted["slots"]["live"]["revision"], 1, "{aborted:#}");
     // The end is told once, with its code; the restart that follows finds nothing to do. The kubelet may forget how the

@@ -28,6 +28,10 @@ pub const BUSYBOX: &str = "localhost:5000/busybox:1";
 /// The registry that wants a login: user `lab`, password `secret`.
 pub const PRIVATE: &str = "localhost:5001";
 
+/// Longer than a watch takes to bring news on a starved machine, and shorter than all that would bring it otherwise:
+/// a pod's next back-off, a Lease's end, a deadline. How soon it came is for `benches/` to say.
+pub const BY_WATCH: Duration = Duration::from_secs(10);
+
 /// Traefik, Contour and Prometheus of `tests/lab/router`.
 pub struct Router {
     /// Its HTTP entry point; routes attach to the Gateway `lab` in the namespace `router`.

@@ -100,13 +100,13 @@ fn trace_and_logs(service: &Service) {
 fn drains(service: &Service) {
     let upstream = Upstream::start();
     // Longer than the default, so that a busy machine still sees what happens in between.
-    let mut running = service.start(&[("UPSTREAM_URL", upstream.url.as_str()), ("DRAIN_DELAY", "4s")]);
-    upstream.slow_down(Duration::from_millis(1500));
+    let mut running = service.start(&[("UPSTREAM_URL", upstream.url.as_str()), ("DRAIN_DELAY", "6s")]);
+    upstream.slow_down(Duration::from_secs(3));
     let address = running.address();
     let slow = std::thread::spawn(move || get(&address, "/").status);
     upstream.await_slow_call();
     running.terminate();
-    let deadline = Instant::now() + Duration::from_millis(1200);
+    let deadline = Instant::now() + Duration::from_millis(2500);
     while running.get("/health/ready").status != 503 {
         assert!(Instant::now() < deadline, "still ready");
     }
@@ -122,7 +122,7 @@ fn second_signal_quits(service: &Service) {
     while running.get("/health/ready").status != 503 {}
     let began = Instant::now();
     let status = running.terminate().wait();
-    assert!(!status.success() && began.elapsed() < Duration::from_secs(3), "{status} {:?}", began.elapsed());
+    assert!(!status.success() && began.elapsed() < Duration::from_secs(10), "{status} {:?}", began.elapsed());
 }
 
 fn bad_variables_are_named(service: &Service) {

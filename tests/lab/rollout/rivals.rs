@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cuts::{self, at_every_write};
 use super::{Bench, Case, Snapshot};
-use crate::harness::Running;
+use crate::harness::{BY_WATCH, Running};
 use crate::wire::{Fault, Wire};
 
 const DEPLOY: (&[&str], i32) = (&["deploy"], 0);
@@ -156,7 +156,7 @@ fn a_driver_that_sleeps_through_its_expiry_wakes_up_to_nothing() {
 /// Scenario 30.
 #[test]
 #[ignore = "needs the lab: tests/run"]
-fn an_abort_from_a_second_machine_is_obeyed_within_a_second() {
+fn an_abort_from_a_second_machine_is_obeyed_at_once() {
     let bench = Bench::simulated("rivals-abort");
     let (wire, second) = (Wire::new(&bench.ns), Wire::new(&bench.ns));
     let driver = waiting(&bench, &wire);
@@ -170,7 +170,7 @@ fn an_abort_from_a_second_machine_is_obeyed_within_a_second() {
     assert!(said.len() == 1 && said[0].1.ends_with("/configmaps/orders-rollout"), "took the Lease: {said:?}");
     let obeyed = wire.times()[so_far..].iter().find(|(at, _)| *at > said[0].0).expect("it wrote").0;
     let late = obeyed.duration_since(said[0].0);
-    assert!(late < Duration::from_secs(1), "obeyed after {late:?}");
+    assert!(late < BY_WATCH, "obeyed after {late:?}");
     let ended = Snapshot::settled(&bench.ns.name);
     assert_eq!(ended.0["public"], serde_json::json!({"blue": 3}));
 }
