@@ -19,6 +19,7 @@ mod problems;
 pub mod release;
 mod restart;
 mod router;
+mod selector;
 mod session;
 mod standin;
 mod state;

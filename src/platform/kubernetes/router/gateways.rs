@@ -2,12 +2,12 @@
 
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
-use serde_json::Value;
 
 use super::{Front, Router, gateway_api};
 use crate::error::Failure;
 use crate::manifest::Gateway;
 use crate::platform::kubernetes::client::Cluster;
+use crate::platform::kubernetes::selector::selects;
 use crate::platform::{Error, Result};
 use crate::service::{Expose, Service};
 
@@ -115,30 +115,10 @@ fn admits(gateway: &DynamicObject, namespace: &str, labels: &Labels, host: &str)
         let from = &listener["allowedRoutes"]["namespaces"];
         let allowed = match from["from"].as_str().unwrap_or("Same") {
             "All" => true,
-            "Selector" => selected(&from["selector"], labels),
+            "Selector" => selects(&from["selector"], labels) == Some(true),
             _ => own,
         };
         http && allowed && covers(listener["hostname"].as_str().unwrap_or_default(), host)
-    })
-}
-
-fn selected(selector: &Value, labels: &Labels) -> bool {
-    let members = selector["matchLabels"].as_object().cloned().unwrap_or_default();
-    let all = members.iter().all(|(k, v)| labels.get(k).map(String::as_str) == v.as_str());
-    let expressions = selector["matchExpressions"].as_array().cloned().unwrap_or_default();
-    all && expressions.iter().all(|e| {
-        let have = labels.get(e["key"].as_str().unwrap_or_default());
-        let listed = || {
-            let values = e["values"].as_array().cloned().unwrap_or_default();
-            values.iter().any(|v| v.as_str() == have.map(String::as_str))
-        };
-        match e["operator"].as_str().unwrap_or_default() {
-            "In" => listed(),
-            "NotIn" => !listed(),
-            "Exists" => have.is_some(),
-            "DoesNotExist" => have.is_none(),
-            _ => false,
-        }
     })
 }
 
