@@ -190,6 +190,12 @@ impl Plan {
         self.hash == self.digest()
     }
 
+    /// The last step that gives the candidate everything.
+    pub fn whole(&self) -> usize {
+        let whole = self.steps.iter().rposition(|s| *s == Step::Weight(100));
+        whole.unwrap_or(self.steps.len().saturating_sub(1))
+    }
+
     pub fn bounds(&self, replicas: u32) -> Bounds {
         Bounds::new(replicas, self.surge.ceil(replicas), self.unavailable.floor(replicas))
     }

@@ -130,7 +130,8 @@ impl Turn<'_> {
         if self.slot(idle).revision != rollout.revision {
             return self.enter(Stage::Clear);
         }
-        let Some(step) = rollout.plan.steps.get(rollout.cursor) else { return self.enter(Stage::Switch) };
+        // Past the last one: until all is there again.
+        let step = rollout.plan.steps.get(rollout.cursor).unwrap_or(&Step::Weight(100));
         if let Some(cause) = self.judge(rollout, idle, None) {
             return self.refuse(rollout, cause);
         }
@@ -145,6 +146,7 @@ impl Turn<'_> {
             return false;
         }
         let over = match step {
+            Step::Pause(_) if rollout.trial.skipped => true,
             Step::Pause(Wait::Person | Wait::Train) => false,
             Step::Analyze { .. } | Step::Experiment { .. } => {
                 let lacking = match formed {
@@ -185,7 +187,7 @@ impl Turn<'_> {
                 }
             }
         };
-        over && self.judged_enough(rollout, &shape) && self.next_step(rollout)
+        over && self.judged_enough(rollout, &shape) && self.next_step(rollout, ready)
     }
 
     /// Has the pods made that the step compares; Some: what it waits for.
@@ -207,8 +209,8 @@ impl Turn<'_> {
         })
     }
 
-    fn next_step(&mut self, rollout: &Rollout) -> bool {
-        if rollout.cursor + 1 >= rollout.plan.steps.len() {
+    fn next_step(&mut self, rollout: &Rollout, ready: bool) -> bool {
+        if ready && rollout.cursor + 1 >= rollout.plan.steps.len() {
             return self.enter(Stage::Switch);
         }
         self.rollout(|r| r.cursor += 1);
@@ -286,7 +288,9 @@ impl Turn<'_> {
         if !self.select(Selection::Both) {
             return Formed::Waiting("the service's selector is widened".into());
         }
-        let next = replicas::toward(shape.pods, self.sure(idle), self.sure(live), self.bounds(rollout));
+        // With no replicas wanted the candidate has one all the same, and room for it.
+        let bounds = rollout.plan.bounds(self.replicas().max(1));
+        let next = replicas::toward(shape.pods, self.sure(idle), self.sure(live), bounds);
         self.scale(live, next.live);
         self.scale(idle, next.candidate);
         let seen = self.slot(live);
@@ -297,6 +301,12 @@ impl Turn<'_> {
             Formed::Reached if seen.desired < shape.pods.live || seen.replicas < shape.pods.live => {
                 Formed::Waiting(format!("{} of {} live pods exist", seen.replicas, shape.pods.live))
             }
+            // A live version that is broken cannot take back what a smaller weight gives it.
+            Formed::Shrinking if self.sure(live).available < shape.pods.live => Formed::Waiting(format!(
+                "{} of {} live pods are available",
+                self.sure(live).available,
+                shape.pods.live
+            )),
             Formed::Reached if seen.desired == shape.pods.live => Formed::Going,
             Formed::Reached | Formed::Shrinking | Formed::Going => Formed::Shrinking,
             Formed::Waiting(what) => Formed::Waiting(what),
@@ -345,9 +355,11 @@ impl Turn<'_> {
             let pods = self.pods_led_to(shape.pods.candidate);
             let able = !wanted.reaches(idle) || !matches!(pods, Formed::Waiting(_));
             // A route that someone took from the live slot comes back to what its Service leads to.
+            // Pods that made room for the candidate are on their way out, however late the platform's report is.
+            let stays = if rollout.plan.dynamic_stable { self.sure(live) } else { self.side(live) }.available;
             let serves = match present.routing.weight_of(live) {
-                0 => serving.available.min(serving.led_to),
-                _ => serving.available,
+                0 => stays.min(serving.led_to),
+                _ => stays,
             };
             let left = rollout.plan.proceed || serves >= replicas::remaining(replicas, shape.weight);
             return match (able, left) {

@@ -221,14 +221,6 @@ fn canary(service: &Service, options: &Options) -> anyhow::Result<Vec<Step>> {
     if !matches!(steps.iter().rev().find(|s| matches!(s, Step::Weight(_))), Some(Step::Weight(100))) {
         steps.push(Step::Weight(100));
     }
-    // What follows weight 100 changes nothing that lasts.
-    if let Some(last) = steps.iter().position(|s| *s == Step::Weight(100)) {
-        let mut index = 0;
-        steps.retain(|step| {
-            index += 1;
-            index <= last + 1 || matches!(step, Step::Analyze { .. })
-        });
-    }
     if let Some(pause) = options.pause {
         let wait = Step::Pause(Wait::Seconds(pause.as_secs()));
         steps = steps

@@ -220,8 +220,8 @@ fn phase(state: &State, rollout: &Rollout, seen: &Observation) -> (Phase, String
                 said(Phase::Paused, "timed-pause", format!("pauses until {until:.0}"))
             }
             None => {
-                let label = rollout.plan.steps.get(rollout.cursor).map(Step::label).unwrap_or_default();
-                said(Phase::Progressing, "shifting", label)
+                let label = rollout.plan.steps.get(rollout.cursor).map(Step::label);
+                said(Phase::Progressing, "shifting", label.unwrap_or_else(|| Step::Weight(100).label()))
             }
         },
         Stage::Switch => said(Phase::Progressing, "switching", format!("revision {revision} takes over")),

@@ -73,11 +73,10 @@ fn smoked(spec: &Spec, motion: Motion) -> Result<Vec<Step>, Failure> {
         _ => Amount::Count(1),
     };
     // The pods that the first share needs, and from there what each share needs.
-    steps.insert(first + 1, Step::Scale(None));
-    steps.splice(first..first, [Step::Scale(Some(pods)), analyze]);
-    if steps.get(first + 2) == Some(&Step::Weight(100)) {
-        steps.truncate(first + 3);
+    if steps[first] != Step::Weight(100) {
+        steps.insert(first + 1, Step::Scale(None));
     }
+    steps.splice(first..first, [Step::Scale(Some(pods)), analyze]);
     Ok(steps)
 }
 

@@ -133,7 +133,7 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
     let Some(rollout) = &mut state.rollout else {
         return refuse("nothing-to-promote", "nothing is being rolled out");
     };
-    let last = rollout.plan.steps.len().saturating_sub(1);
+    let (whole, last) = (rollout.plan.whole(), rollout.plan.steps.len().saturating_sub(1));
     match (rollout.stage, rollout.plan.motion) {
         (Stage::Healthy, _) if rollout.held.is_some() => {
             unhold(rollout, &mut state.memo, now);
@@ -155,7 +155,7 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
         (Stage::Aborted | Stage::Failed | Stage::Retreat | Stage::Revert, _) => {
             again(state, now)?;
             if let Some(rollout) = &mut state.rollout {
-                rollout.cursor = last;
+                rollout.cursor = whole;
                 rollout.trial.skipped = true;
             }
             Ok("starts again at full weight, without steps".into())
@@ -175,18 +175,19 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
             let paused = rollout.stage == Stage::Steps
                 && matches!(rollout.plan.steps.get(rollout.cursor), Some(Step::Pause(_)));
             let onward = full || paused || ended || !lifted;
-            if onward && rollout.cursor >= last && (!full || rollout.trial.skipped) {
+            let at_last = rollout.cursor >= last && !paused;
+            if onward && if full { rollout.trial.skipped } else { at_last } {
                 return Ok("the last step is under way; availability is never skipped".into());
             }
             if full {
-                rollout.cursor = last;
+                rollout.cursor = rollout.cursor.max(whole);
                 rollout.trial.skipped = true;
             } else if onward {
                 rollout.cursor += 1;
             }
             rollout.step_since = now;
             rollout.clock = now;
-            let label = rollout.plan.steps.get(rollout.cursor).map(Step::label).unwrap_or_default();
+            let label = rollout.plan.steps.get(rollout.cursor).map_or("the switch".into(), Step::label);
             Ok(match (full, paused || lifted) {
                 (true, _) => "skips the remaining steps".into(),
                 (false, true) => format!("the pause is over; next is {label}"),

@@ -198,6 +198,9 @@ fn rollout(
         "[{weight: 34}, {pause: 5s}, {weight: 67}]",
         "[{weight: 50}, {pause: {}}]",
         "[{weight: 1}, {weight: 99}]",
+        "[{weight: 60}, {weight: 20}, {pause: 3s}]",
+        "[{weight: 50}, {weight: 100}, {pause: {}}]",
+        "[{weight: 100}, {pause: 4s}, {weight: 30}]",
     ]);
     let special = dice.pick(&[
         "[{scale: 1}, {pause: 2s}, {weight: 30}, {scale: match}, {weight: 70}]",

@@ -37,7 +37,7 @@ pub struct Laws {
     wounded: Option<u64>,
     /// Someone else pointed the service's name, or the route, and nobody pointed it back.
     pub meddled: (bool, bool),
-    /// Since when requests reach a slot.
+    /// Since when requests reach a slot, other than by a name that selects both.
     since: [Option<u64>; 2],
     tenure: BTreeMap<String, u64>,
     tenures: u64,
@@ -108,8 +108,9 @@ impl World {
                 self.breaks(format!("{serving} pods can serve, {floor} must"));
             }
         }
+        let together = self.selection == Some(crate::rollout::Selection::Both);
         for index in 0..2 {
-            let reached = routed[index] || selected[index];
+            let reached = !together && (routed[index] || selected[index]);
             self.laws.since[index] = reached.then(|| self.laws.since[index].unwrap_or(now));
         }
         if self.laws.strict.is_some() && self.laws.served {
@@ -255,7 +256,6 @@ impl World {
         self.laws.written = self.laws.written.max(tenure);
         if let Effect::Scale { slot, replicas: 0 } = effect
             && self.laws.strict.is_some()
-            && self.selection != Some(crate::rollout::Selection::Both)
             && self.laws.since[*slot as usize].is_some_and(|since| since < view.reread)
             && self.available(*slot) > 0
         {
