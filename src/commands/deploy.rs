@@ -77,7 +77,11 @@ fn line(outcome: &Outcome, several: bool, paint: &Paint) -> String {
         Ended::Unchanged => format!("{name}: nothing changed; revision {revision} is live\n"),
         Ended::Healthy => format!("{name}: revision {revision} is {} {took}\n", paint.green("healthy")),
         Ended::Reached => format!("{name}: revision {revision} is where --until names {took}\n"),
-        Ended::Aborted => format!("{name}: revision {revision} was {} {took}\n", paint.yellow("taken back")),
+        Ended::Aborted => {
+            let live = outcome.status.as_ref().and_then(|s| s.slots.live.as_ref());
+            let serves = live.map(|l| format!("; revision {} serves", l.revision)).unwrap_or_default();
+            format!("{name}: revision {revision} was {}{serves} {took}\n", paint.yellow("taken back"))
+        }
         Ended::Detached => format!(
             "{name}: a driver in the cluster rolls revision {revision} out {took}\n  \
              follow it with `msctl rollout watch`, read it with `msctl logs --driver`\n"

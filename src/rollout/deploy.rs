@@ -193,10 +193,17 @@ pub(super) async fn rolled(
         return super::handover::over(driver, &called, changes, started).await;
     }
     // Nothing new to roll out: how the last rollout ended is not how this deploy ends.
-    let settles = driver.state.under_way().is_none();
+    let under_way = driver.state.under_way();
+    let settles = under_way.is_none();
+    let hash = |number: u32| driver.state.revision(number).map(|r| r.hash.as_str());
     let deadline = Duration::from_secs(job.spec.deadline);
     let goal = Goal {
-        mode: if settles { Mode::Settle } else { Mode::Drive(options.until) },
+        mode: match under_way {
+            None => Mode::Settle,
+            // What serves was asked for, and what was under way is taken back for it.
+            Some(r) if r.stage.goes_back() && hash(r.revision) != Some(&template.hash) => Mode::TakeBack,
+            Some(_) => Mode::Drive(options.until),
+        },
         timeout: options.timeout.or(settles.then_some(deadline)),
         patience: options.timeout.unwrap_or(deadline),
     };
@@ -451,7 +458,9 @@ impl Job<'_> {
         let shifts = matches!(plan.motion, Motion::Router | Motion::Replicas | Motion::Switch);
         let Some(live) = driver.state.live.filter(|_| shifts && !plan.proceed) else { return Ok(()) };
         let seen = driver.seen.slots.get(&live.slot);
-        let broken = driver.state.replicas > 0 && seen.is_none_or(|s| s.available == 0);
+        // At full weight the candidate of the rollout before has all of its pods, and gives them back first.
+        let made_room = driver.state.under_way().is_some() && seen.is_some_and(|s| s.desired == 0);
+        let broken = driver.state.replicas > 0 && !made_room && seen.is_none_or(|s| s.available == 0);
         if !broken {
             return Ok(());
         }

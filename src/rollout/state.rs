@@ -160,17 +160,13 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// On the way back to the live version.
+    pub fn goes_back(self) -> bool {
+        matches!(self, Stage::Retreat | Stage::Revert)
+    }
+
     pub fn ended(self) -> bool {
-        match self {
-            Stage::Healthy | Stage::Aborted | Stage::Failed => true,
-            Stage::Clear
-            | Stage::Place
-            | Stage::Steps
-            | Stage::Switch
-            | Stage::InPlace
-            | Stage::Revert
-            | Stage::Retreat => false,
-        }
+        matches!(self, Stage::Healthy | Stage::Aborted | Stage::Failed)
     }
 }
 

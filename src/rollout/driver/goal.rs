@@ -71,7 +71,7 @@ impl Driver<'_> {
             Mode::Drive(until) => end.or_else(|| until::reached(until, self).filter(|_| quiet)),
             // Someone may have started it again meanwhile: then its pause is an end here too.
             Mode::TakeBack => {
-                let back = rollout.is_some_and(|r| matches!(r.stage, Stage::Retreat | Stage::Revert));
+                let back = rollout.is_some_and(|r| r.stage.goes_back());
                 end.filter(|e| *e != End::Paused || !back)
             }
             Mode::Settle => {
@@ -98,7 +98,7 @@ impl Driver<'_> {
             end: end.filter(|e| *e != End::Paused),
             person: held || reason == "awaits-promotion" || barred,
             bound: self.migrator.running()
-                || !held && matches!(stage, Some(Stage::Retreat | Stage::Revert | Stage::Switch)),
+                || !held && stage.is_some_and(|s| s.goes_back() || s == Stage::Switch),
             quiet: self.asked.is_empty(),
             coming: self.seen.slots.values().any(|s| !s.complete(s.desired)),
             next: if awaited { Some(Duration::ZERO) } else { next },
