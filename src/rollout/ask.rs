@@ -82,6 +82,7 @@ pub(super) async fn ask(
     let begun = Driver::begin(host, platform, service, patience).await;
     let mut driver = tell::classified(begun, &place)?;
     let started = host.elapsed();
+    let idle = driver.state.under_way().is_none();
     if let Err(error) = apply(&mut driver, &intent, asked).await {
         driver.release().await;
         return Err(error);
@@ -93,6 +94,8 @@ pub(super) async fn ask(
             return Ok(Obeyed::Said(message, status));
         }
         Verb::Abort => Mode::TakeBack,
+        // With another's retry, which nobody else is there to drive.
+        Verb::Scale(_) if idle && driver.state.under_way().is_some() => Mode::Drive(Until::Healthy),
         Verb::Scale(_) => Mode::Settle,
         Verb::Promote { .. } | Verb::Resume | Verb::Retry | Verb::Leave => Mode::Drive(Until::Healthy),
     };
