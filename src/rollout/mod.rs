@@ -35,6 +35,8 @@ mod retreat;
 mod routing;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod scenarios_rivals;
 mod shift;
 #[cfg(test)]
 mod simulation;

@@ -60,6 +60,25 @@ fn scenario_28_no_request_fails_in_a_blue_green() {
     by_service("serve-bluegreen", &green("auto"), Some(&green("manual")), 14);
 }
 
+/// At full weight the old version has no pods, and is not given up: it comes back before the new one goes.
+#[test]
+#[ignore = "needs the lab: tests/run"]
+fn no_request_fails_at_a_pause_at_full_weight() {
+    let steps = "{weight: 100}, {pause: {}}, {weight: 50}";
+    let config = format!("{TWO}rollout: {{strategy: canary, surge: 1, abortDelay: 1s, steps: [{steps}]}}");
+    let bench = Bench::real("serve-whole");
+    bench.deployed(&config, &[], 0);
+    let load = Load::new(&bench.ns.url("orders")).rate(40).seconds(180).start();
+    bench.deployed(&config, &[], 6);
+    assert_eq!(bench.ns.field("deploy/orders-blue", "{.spec.replicas}"), "0");
+    bench.again(&["rollout", "abort"]).run().ok();
+    assert_eq!(bench.ns.field("deploy/orders-blue", "{.status.availableReplicas}"), "2");
+    bench.again(&["rollout", "retry"]).run().exits(6);
+    bench.again(&["rollout", "promote"]).run().ok();
+    let answers = load.stop().none_failed();
+    assert_eq!(answers.versions.len(), 2, "{answers:?}");
+}
+
 /// Scenario 36: a live pod that is replaced during a canary still finds its configuration.
 #[test]
 #[ignore = "needs the lab: tests/run"]
