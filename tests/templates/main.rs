@@ -101,12 +101,13 @@ fn drains(service: &Service) {
     let upstream = Upstream::start();
     // Longer than the default, so that a busy machine still sees what happens in between.
     let mut running = service.start(&[("UPSTREAM_URL", upstream.url.as_str()), ("DRAIN_DELAY", "6s")]);
-    upstream.slow_down(Duration::from_secs(3));
+    // Less than the services wait for an answer, which is 2 s.
+    upstream.slow_down(Duration::from_millis(1500));
     let address = running.address();
     let slow = std::thread::spawn(move || get(&address, "/").status);
     upstream.await_slow_call();
     running.terminate();
-    let deadline = Instant::now() + Duration::from_millis(2500);
+    let deadline = Instant::now() + Duration::from_secs(5);
     while running.get("/health/ready").status != 503 {
         assert!(Instant::now() < deadline, "still ready");
     }
