@@ -23,7 +23,15 @@ fn stale(bench: &Bench, case: &Case, cut: usize, writes: &[String], wanted: &Sna
     wire.driver(act.id());
     if !wire.frozen(60) {
         let run = act.wait();
-        return Err(format!("never came to write {cut}: {:?}\n{}", run.status, run.stderr));
+        // A run on a slower machine renews its Lease more often: this one had no such write.
+        let others = |writes: &[String]| writes.iter().filter(|w| !w.contains("/leases/")).count();
+        let made = wire.writes();
+        let fewer = made.len() < cut && others(&made) == others(writes);
+        let whole = fewer && run.status.code() == Some(case.act.1);
+        return match whole && Snapshot::settled(&bench.ns.name) == *wanted {
+            true => Ok(()),
+            false => Err(format!("never came to write {cut}: {:?}\n{}", run.status, run.stderr)),
+        };
     }
     // So that nobody waits for the expiry, which another test does.
     bench.ns.kubectl(&["delete", "lease", "orders-rollout"]);
