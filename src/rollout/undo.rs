@@ -38,13 +38,14 @@ pub(super) async fn back(
     let place = platform.place();
     let state = deploy::load(platform, name).await?.ok_or_else(|| not_deployed(name, &place))?;
     let shifting = state.under_way().is_some_and(|r| r.from.is_some());
-    if shifting {
-        let aborted = ask(host, platform, name, by, Verb::Abort).await?;
-        if to.is_none() || to == state.live.map(|l| l.revision) {
-            return Ok(aborted);
-        }
+    let onward = to.is_some() && to != state.live.map(|l| l.revision);
+    if shifting && !onward {
+        return ask(host, platform, name, by, Verb::Abort).await;
     }
     let target = target(&state, name, to)?;
+    if shifting {
+        ask(host, platform, name, by, Verb::Abort).await?;
+    }
     if state.live.is_some_and(|l| l.revision == target) {
         let (_, _, status) = look(platform, name).await?;
         return Ok(Obeyed::Said(format!("revision {target} is live already"), status));
