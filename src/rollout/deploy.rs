@@ -153,6 +153,7 @@ pub(super) async fn rolled(
         let ahead = foreseen(&state.unwrap_or_default(), &seen, &can, &spec, template)?;
         warnings.extend(platform.fits(&demand(&ahead, &seen, release)).await?);
         warnings.extend(super::forecast::idle(&spec, ahead.motion));
+        warnings.extend(ahead.kept);
     }
     for message in warnings {
         host.emit(&Event::Warned { message });

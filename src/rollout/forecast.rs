@@ -30,6 +30,9 @@ pub struct Forecast {
     /// Why nobody should have to stay for it.
     #[serde(skip)]
     pub long: Option<String>,
+    /// What is asked for now and changes nothing, since this revision is under way already.
+    #[serde(skip)]
+    pub kept: Option<String>,
 }
 
 /// What is written down and not done; a first deploy has nothing to do it to.
@@ -74,9 +77,21 @@ pub(super) fn foreseen(
     let from = state.live.map(|l| l.revision);
     let revision = state.number(&template.hash, &template.image, seen.time);
     let facts = facts(&state, seen, known, spec, revision);
-    let plan = plan(spec, &facts)?;
-    refuse_split(&state, &plan)?;
-    refuse_outdated(&state, &plan, revision)?;
+    let asked = plan(spec, &facts)?;
+    let joined = state.under_way().filter(|r| r.revision == revision);
+    if joined.is_none() {
+        refuse_split(&state, &asked)?;
+        refuse_outdated(&state, &asked, revision)?;
+    }
+    // One that began as a way back to pods that were still there is no longer seen as one.
+    let back = plan(spec, &Facts { kept: true, ..facts })?;
+    let kept = joined.filter(|r| !r.plan.leads_as(&asked) && !r.plan.leads_as(&back)).map(|_| {
+        format!(
+            "revision {revision} is under way by the plan it began with; another strategy, steps and metrics count \
+             from the next rollout: `msctl rollout abort` and deploy again start it with them"
+        )
+    });
+    let plan = joined.map_or(asked, |r| r.plan.clone());
     let replicas = size(&state, seen, spec);
     let steps = plan.forecast(replicas);
     let bounds = plan.bounds(replicas);
@@ -84,7 +99,7 @@ pub(super) fn foreseen(
         Motion::First => replicas,
         _ => replicas + bounds.surge,
     });
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(kept.clone());
     if replicas == 1 && bounds.surge == 0 && matches!(plan.motion, Motion::InPlace | Motion::Replicas) {
         notes.push("gap: one replica without surge is replaced with nothing serving in between".to_owned());
     }
@@ -107,6 +122,7 @@ pub(super) fn foreseen(
     }
     Ok(Forecast {
         long: plan.long(),
+        kept,
         strategy: plan.strategy.to_string(),
         motion: plan.motion,
         router: known.router.clone(),

@@ -190,6 +190,12 @@ impl Plan {
         self.hash == self.digest()
     }
 
+    /// The same way, judged alike.
+    pub fn leads_as(&self, other: &Plan) -> bool {
+        (self.strategy, self.motion, &self.steps, &self.judging)
+            == (other.strategy, other.motion, &other.steps, &other.judging)
+    }
+
     /// The last step that gives the candidate everything.
     pub fn whole(&self) -> usize {
         let whole = self.steps.iter().rposition(|s| *s == Step::Weight(100));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::ask::Obeyed;
 use super::deploy::Outcome;
-use super::scenarios::{Bench, code, first};
-use super::world::{Behaviour, lock};
+use super::scenarios::{Bench, code, first, template};
+use super::world::{Behaviour, Place, lock, run};
 use super::*;
 use crate::service::Strategy;
 
@@ -411,4 +411,100 @@ fn a_smaller_weight_on_a_broken_live_version_has_a_deadline() {
         assert!(matches!(kind, Some(1 | 5)), "router {router}: {kind:?}");
         assert!(lock(&bench.world).serving().get(&2).is_some_and(|n| *n > 0), "who serves goes on serving");
     }
+}
+
+/// Deployed again with other steps while it is under way: it keeps its plan, and says so, in the plan too.
+#[test]
+fn other_steps_count_from_the_next_rollout() {
+    let mut bench = Bench::new(true, 4, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
+    first(&bench);
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    let steps = |bench: &Bench| bench.state().rollout.unwrap().plan.steps;
+    lock(&bench.world).recording = true;
+    let told = |bench: &Bench| format!("{:?}", lock(&bench.world).events).contains("the plan it began with");
+    let before = steps(&bench);
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    assert!(!told(&bench), "nothing is different");
+    let others = "{strategy: canary, steps: [{weight: 20}, {pause: {}}, {weight: 70}, {pause: {}}]}";
+    bench.service = Bench::new(true, 4, others).service;
+    let (place, release, template) = (Place::new(&bench.world), bench.release(), template("v2"));
+    let options = Options::default();
+    let plan = Box::pin(forecast::forecast(&place, &release, &template, &options));
+    let forecast = run(&bench.world, vec![plan]).pop().unwrap().unwrap().unwrap();
+    assert_eq!(forecast.steps.len(), before.len(), "{forecast:?}");
+    assert!(forecast.notes.iter().any(|n| n.contains("the plan it began with")), "{forecast:?}");
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    assert_eq!(steps(&bench), before);
+    assert!(told(&bench));
+    bench.ask(Verb::Abort).unwrap();
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    assert_eq!(bench.status().weight.desired, 20);
+    bench.sound();
+}
+
+/// Scaled while the preview waits, up and down: each side keeps its share, and the switch waits for all of them.
+#[test]
+fn a_preview_follows_the_number_of_pods() {
+    for router in [false, true] {
+        for (preview, at) in [("all", [3, 5, 1]), ("1", [1, 1, 1]), ("50%", [2, 3, 1])] {
+            let rollout = format!(
+                "{{strategy: blue-green, blueGreen: {{promote: manual, previewReplicas: {preview}}}}}"
+            );
+            let bench = Bench::new(router, 3, &rollout);
+            first(&bench);
+            assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+            for (replicas, wanted) in [3, 5, 1].into_iter().zip(at) {
+                let _ = bench.ask(Verb::Scale(replicas)).unwrap();
+                assert_eq!(bench.pods(), (wanted, replicas), "previewReplicas {preview} of {replicas}");
+                assert_eq!(lock(&bench.world).serving().get(&1), Some(&replicas));
+            }
+            let _ = bench.ask(Verb::Scale(4)).unwrap();
+            assert_eq!(ended(&promote(&bench)), Some(Ended::Healthy));
+            assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(2, 4)]);
+            bench.sound();
+        }
+    }
+}
+
+/// The live slot shrinks as the candidate grows; scaled, aborted, tried again and promoted, nobody is short.
+#[test]
+fn a_live_slot_that_shrinks_comes_back() {
+    let rollout =
+        "{strategy: canary, dynamicStable: true, abortDelay: 1s, steps: [{weight: 75}, {pause: {}}]}";
+    let bench = Bench::new(true, 4, rollout);
+    first(&bench);
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    assert_eq!(bench.pods(), (3, 1));
+    let _ = bench.ask(Verb::Scale(8)).unwrap();
+    assert_eq!(bench.pods(), (6, 2));
+    let _ = bench.ask(Verb::Scale(4)).unwrap();
+    bench.ask(Verb::Abort).unwrap();
+    assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(1, 4)]);
+    assert_eq!(ended(&bench.ask(Verb::Retry).unwrap()), Some(Ended::Paused));
+    assert_eq!(bench.pods(), (3, 1));
+    assert_eq!(code(&bench.deploy("v3", Options::default())), 6);
+    assert_eq!(bench.state().live.unwrap().revision, 1);
+    assert_eq!(bench.pods(), (3, 1));
+    assert_eq!(ended(&promote(&bench)), Some(Ended::Healthy));
+    assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(3, 4)]);
+    bench.sound();
+}
+
+/// What was refused is no target, nor is what is under way; and an undo of the first deploy has none.
+#[test]
+fn an_undo_has_only_what_was_live_for_a_target() {
+    let bench = Bench::new(true, 2, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
+    first(&bench);
+    assert!(bench.undo(None).is_err());
+    bench.behave(2, Behaviour::Crashes(300));
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 5);
+    assert!(bench.undo(None).is_err());
+    assert!(bench.undo(Some(2)).is_err());
+    assert!(bench.undo(Some(7)).is_err());
+    assert_eq!(code(&bench.deploy("v3", Options::default())), 6);
+    assert!(bench.undo(Some(2)).is_err(), "refused before");
+    assert_eq!(bench.state().under_way().map(|r| r.revision), Some(3), "a wrong target changes nothing");
+    bench.undo(None).unwrap();
+    assert_eq!((live(&bench), bench.state().under_way().map(|r| r.revision)), (1, None));
+    bench.sound();
 }
