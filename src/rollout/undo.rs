@@ -74,7 +74,10 @@ pub(super) async fn back(
 
 fn target(state: &State, name: &str, to: Option<u32>) -> anyhow::Result<u32> {
     let lives = state.lives();
-    let known = || lives.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let known = || {
+        let once = lives.iter().collect::<std::collections::BTreeSet<_>>();
+        once.into_iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    };
     let outdated = |revision: u32| {
         let text = format!("revision {revision} of {name} needs a schema that a contract took away");
         let hint =

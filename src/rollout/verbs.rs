@@ -148,8 +148,9 @@ fn promote(state: &mut State, full: bool, now: Timestamp) -> Result<String, Refu
         (Stage::Aborted | Stage::Failed | Stage::Retreat | Stage::Revert, _) if !full => refuse(
             "aborted",
             format!(
-                "revision {} was aborted; `retry` starts it again, `promote --full` at full weight",
-                rollout.revision
+                "revision {} {}; `retry` starts it again, `promote --full` at full weight",
+                rollout.revision,
+                if rollout.stage == Stage::Failed { "failed" } else { "was aborted" }
             ),
         ),
         (Stage::Aborted | Stage::Failed | Stage::Retreat | Stage::Revert, _) => {
