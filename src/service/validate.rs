@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{HeaderSpec, MatchSpec, Migrations, Rollout, Service, StepSpec, Strategy};
+use super::{HeaderSpec, MatchSpec, Migrations, Rollout, Service, StepSpec};
 use crate::error::Failure;
 
 /// A DNS label of at most 50 characters: `-blue` and the pods' suffixes must fit in 63.
@@ -58,13 +58,7 @@ fn check(service: &Service) -> Result<(), (String, String)> {
     }
     service.migrations.iter().try_for_each(check_migrations)?;
     check_traffic(&service.rollout)?;
-    super::metric::check(&service.rollout)?;
-    if service.rollout.strategy == Strategy::Canary
-        && let Some(why) = falling_weights(&service.rollout.steps)
-    {
-        return wrong("rollout.steps", why);
-    }
-    Ok(())
+    super::metric::check(&service.rollout)
 }
 
 /// A migration's command is kept in the rollout's state, whose size is bounded.
@@ -167,12 +161,6 @@ fn check_token(what: &str, text: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{what} {text:?} is no HTTP token: letters, digits and hyphens")),
     }
-}
-
-fn falling_weights(steps: &[StepSpec]) -> Option<String> {
-    let weights: Vec<u8> = steps.iter().filter_map(|s| s.weight).collect();
-    let pair = weights.windows(2).find(|w| w[1] < w[0])?;
-    Some(format!("weight {} comes after {}; weights only grow", pair[1], pair[0]))
 }
 
 #[cfg(test)]
