@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::host::{Host, Process};
 use super::lock::Patience;
 use super::look::not_deployed;
-use super::{deploy, tell};
+use super::{Phase, Placed, deploy, tell};
 use crate::context::Ctx;
 use crate::error::{Failure, Kind};
 use crate::platform::Platform;
@@ -19,12 +19,12 @@ pub async fn restart(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyho
     deploy::load(platform, service).await?.ok_or_else(|| not_deployed(service, &place))?;
     let begun = Driver::begin(&host, platform, service, Patience::For(Duration::ZERO)).await;
     let mut driver = tell::classified(begun, &place)?;
-    let live = driver.state.live.filter(|_| driver.state.under_way().is_none());
-    let Some(live) = live else {
-        driver.release().await;
-        return Err(Failure::failed("under-way", format!("a rollout of {service} is under way"))
-            .hint("abort it, or let it end, first")
-            .into());
+    let live = match standing(&mut driver).await {
+        Ok(live) => live,
+        Err(error) => {
+            driver.release().await;
+            return Err(error);
+        }
     };
     let task = ctx.ui.task(format!("restart {service}"));
     let state = Mutex::new((0, host.elapsed(), String::new()));
@@ -55,6 +55,30 @@ pub async fn restart(ctx: &Ctx, platform: &dyn Platform, service: &str) -> anyho
     let replaced = replaced?;
     task.done(format!("{replaced} pods replaced"));
     Ok(replaced)
+}
+
+/// The live slot, where no rollout moves it meanwhile.
+async fn standing(driver: &mut Driver<'_>) -> anyhow::Result<Placed> {
+    let service = driver.service.to_owned();
+    let refuse = |text: String, hint: &str| Err(Failure::failed("under-way", text).hint(hint).into());
+    let under_way = driver.state.under_way().is_some();
+    if under_way {
+        tell::classify(driver.observe().await, &driver.platform.place())?;
+    }
+    let paused = driver.status().phase == Phase::Paused;
+    let Some(live) = driver.state.live.filter(|_| !under_way || paused) else {
+        return refuse(
+            format!("a rollout of {service} is under way"),
+            "abort it, or let it end or pause, first",
+        );
+    };
+    match driver.seen.slots.get(&live.slot).map_or(0, |s| s.desired) {
+        0 | 1 if under_way => refuse(
+            format!("the rollout under way left {service} too few live pods to do without one"),
+            "abort it, or let it end, first",
+        ),
+        _ => Ok(live),
+    }
 }
 
 fn stalled(service: &str, limit: Duration, last: &str) -> anyhow::Error {
