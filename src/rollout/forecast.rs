@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::state::{DeployResult, State};
+use super::state::{DeployResult, Rollout, State};
 use super::{
     Facts, Migration, MigrationPhase, Motion, Observation, Options, Placed, Plan, Spec, StepForecast, deploy,
     plan, start, tell,
@@ -84,8 +84,9 @@ pub(super) fn foreseen(
         refuse_outdated(&state, &asked, revision)?;
     }
     // One that began as a way back to pods that were still there is no longer seen as one.
-    let back = plan(spec, &Facts { kept: true, ..facts })?;
-    let kept = joined.filter(|r| !r.plan.leads_as(&asked) && !r.plan.leads_as(&back)).map(|_| {
+    let back = || plan(spec, &Facts { kept: true, ..facts });
+    let led = |r: &&Rollout| r.plan.leads_as(&asked) || back().is_ok_and(|back| r.plan.leads_as(&back));
+    let kept = joined.filter(|r| !led(r)).map(|_| {
         format!(
             "revision {revision} is under way by the plan it began with; another strategy, steps and metrics count \
              from the next rollout: `msctl rollout abort` and deploy again start it with them"
