@@ -25,6 +25,19 @@ fn ended(obeyed: &Obeyed) -> Option<Ended> {
     }
 }
 
+/// Available pods by revision that something leads to.
+fn serving(bench: &Bench) -> Vec<(u32, u32)> {
+    lock(&bench.world).serving().into_iter().collect()
+}
+
+/// The second version waits for a person beside the first.
+fn paused(router: bool, replicas: u32, rollout: &str) -> Bench {
+    let bench = Bench::new(router, replicas, rollout);
+    first(&bench);
+    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    bench
+}
+
 fn strategy(strategy: Strategy) -> Options {
     Options { strategy: Some(strategy), ..Default::default() }
 }
@@ -61,9 +74,7 @@ fn a_later_step_may_weigh_less() {
     for router in [false, true] {
         let rollout = "{strategy: canary, surge: 0, unavailable: 1, steps: [{weight: 100}, {pause: {}}, \
                        {weight: 20}, {pause: {}}, {weight: 70}, {pause: {}}]}";
-        let bench = Bench::new(router, 10, rollout);
-        first(&bench);
-        assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let bench = paused(router, 10, rollout);
         let mut seen = vec![bench.pods()];
         for _ in 0..2 {
             assert_eq!(ended(&promote(&bench)), Some(Ended::Paused));
@@ -81,9 +92,7 @@ fn a_later_step_may_weigh_less() {
 fn an_abort_at_full_weight_brings_the_old_version_back_first() {
     for (router, more) in [(false, ""), (true, ", dynamicStable: true"), (true, "")] {
         let rollout = format!("{{strategy: canary, steps: [{{weight: 100}}, {{pause: {{}}}}]{more}}}");
-        let bench = Bench::new(router, 4, &rollout);
-        first(&bench);
-        assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let bench = paused(router, 4, &rollout);
         // With a router, callers inside the cluster still come to the old version.
         assert_eq!(bench.pods(), (4, if router { 4 } else { 0 }), "{router}{more}");
         bench.ask(Verb::Abort).unwrap();
@@ -139,8 +148,7 @@ fn a_strategy_changes_in_the_middle() {
                     assert_eq!(ended(&promote(&bench)), Some(Ended::Healthy));
                 }
                 assert_eq!(live(&bench), 3);
-                let serving = lock(&bench.world).serving();
-                assert_eq!(serving.into_iter().collect::<Vec<_>>(), [(3, 4)], "{from:?} {to:?}");
+                assert_eq!(serving(&bench), [(3, 4)], "{from:?} {to:?}");
                 bench.undo(None).unwrap();
                 assert_eq!(live(&bench), 1, "{from:?} {to:?}: the candidate in between was never live");
                 bench.sound();
@@ -176,9 +184,7 @@ fn the_window_says_who_comes_back_without_steps() {
 #[test]
 fn an_aborted_version_deployed_again_starts_again() {
     for router in [false, true] {
-        let bench = Bench::new(router, 2, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
-        first(&bench);
-        assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let bench = paused(router, 2, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
         bench.ask(Verb::Abort).unwrap();
         let again = bench.deploy("v2", Options::default());
         assert_eq!(code(&again), 6, "{again:?}");
@@ -276,7 +282,7 @@ fn a_candidate_that_dies_at_a_timed_pause_is_taken_back() {
         let begun = lock(&bench.world).now;
         assert_eq!(code(&bench.deploy("v2", Options::default())), 5, "router {router}");
         assert!(lock(&bench.world).now - begun < 120_000, "it does not wait for the end of the pause");
-        assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(1, 4)]);
+        assert_eq!(serving(&bench), [(1, 4)]);
         bench.sound();
     }
 }
@@ -286,9 +292,7 @@ fn a_candidate_that_dies_at_a_timed_pause_is_taken_back() {
 fn the_pods_of_an_aborted_candidate_go_after_their_delay() {
     for router in [false, true] {
         let rollout = "{strategy: canary, abortDelay: 10m, steps: [{weight: 50}, {pause: {}}]}";
-        let bench = Bench::new(router, 4, rollout);
-        first(&bench);
-        assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let bench = paused(router, 4, rollout);
         bench.ask(Verb::Abort).unwrap();
         assert!(bench.pods().0 > 0, "kept");
         bench.later(300);
@@ -307,7 +311,7 @@ fn one_pod_without_surge_is_replaced() {
     let bench = Bench::new(false, 1, "{strategy: canary, surge: 0, unavailable: 1, steps: [{weight: 50}]}");
     first(&bench);
     assert_eq!(code(&bench.deploy("v2", Options::default())), 0);
-    assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(2, 1)]);
+    assert_eq!(serving(&bench), [(2, 1)]);
 }
 
 /// The number in msctl.yaml changes together with the version.
@@ -322,9 +326,8 @@ fn a_deploy_may_change_the_number_of_pods_too() {
                 bench.service.replicas = after;
                 let run = bench.deploy("v2", strategy(kind));
                 assert_eq!(code(&run), 0, "{before} to {after} {kind:?} router {router}: {run:?}");
-                let serving = lock(&bench.world).serving();
                 let expected: Vec<_> = (after > 0).then_some((2, after)).into_iter().collect();
-                assert_eq!(serving.into_iter().collect::<Vec<_>>(), expected, "{before} to {after} {kind:?}");
+                assert_eq!(serving(&bench), expected, "{before} to {after} {kind:?}");
             }
         }
     }
@@ -335,40 +338,33 @@ fn a_deploy_may_change_the_number_of_pods_too() {
 fn a_pause_at_full_weight_is_left_either_way() {
     let rollout = "{strategy: canary, steps: [{weight: 50}, {weight: 100}, {pause: {}}]}";
     for router in [false, true] {
-        let paused = || {
-            let bench = Bench::new(router, 3, rollout);
-            first(&bench);
-            assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let full = || {
+            let bench = paused(router, 3, rollout);
             let status = bench.status();
-            assert_eq!(
-                (status.reason.as_str(), status.weight.desired),
-                ("awaits-promotion", 100),
-                "{status:?}"
-            );
-            assert_eq!((status.step.unwrap().index, live(&bench)), (3, 1));
+            let at = (status.reason.as_str(), status.weight.desired, status.step.unwrap().index);
+            assert_eq!((at, live(&bench)), (("awaits-promotion", 100, 3), 1));
             bench
         };
-        for full in [false, true] {
-            let bench = paused();
-            assert_eq!(ended(&bench.ask(Verb::Promote { full }).unwrap()), Some(Ended::Healthy));
-            assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(2, 3)]);
+        for skip in [false, true] {
+            let bench = full();
+            assert_eq!(ended(&bench.ask(Verb::Promote { full: skip }).unwrap()), Some(Ended::Healthy));
+            assert_eq!(serving(&bench), [(2, 3)]);
             bench.undo(None).unwrap();
             assert_eq!(live(&bench), 1);
             bench.sound();
         }
         for (next, code_of) in [(Strategy::Canary, 6), (Strategy::Rolling, 0)] {
-            let bench = paused();
+            let bench = full();
             assert_eq!(code(&bench.deploy("v3", strategy(next))), code_of);
             let state = bench.state();
             let version = state.candidate.or(state.live).unwrap().revision;
             assert_eq!((version, state.undo_target()), (3, (next == Strategy::Rolling).then_some(1)));
             bench.sound();
         }
-        let bench = paused();
+        let bench = full();
         assert_eq!(code(&bench.attach(true)), 6);
         bench.undo(None).unwrap();
-        let serving = lock(&bench.world).serving();
-        assert_eq!((live(&bench), serving.into_iter().collect::<Vec<_>>()), (1, vec![(1, 3)]));
+        assert_eq!((live(&bench), serving(&bench)), (1, vec![(1, 3)]));
         bench.sound();
     }
 }
@@ -378,9 +374,7 @@ fn a_pause_at_full_weight_is_left_either_way() {
 fn a_promotion_at_full_weight_waits_for_pods() {
     for router in [false, true] {
         let rollout = "{strategy: canary, steps: [{weight: 100}, {pause: {}}]}";
-        let bench = Bench::new(router, 3, rollout);
-        first(&bench);
-        assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+        let bench = paused(router, 3, rollout);
         bench.behave(2, Behaviour::Slow(20_000));
         {
             let mut world = lock(&bench.world);
@@ -416,9 +410,7 @@ fn a_smaller_weight_on_a_broken_live_version_has_a_deadline() {
 /// Deployed again with other steps while it is under way: it keeps its plan, and says so, in the plan too.
 #[test]
 fn other_steps_count_from_the_next_rollout() {
-    let mut bench = Bench::new(true, 4, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
-    first(&bench);
-    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    let mut bench = paused(true, 4, "{strategy: canary, steps: [{weight: 50}, {pause: {}}]}");
     let steps = |bench: &Bench| bench.state().rollout.unwrap().plan.steps;
     lock(&bench.world).recording = true;
     let told = |bench: &Bench| format!("{:?}", lock(&bench.world).events).contains("the plan it began with");
@@ -450,9 +442,7 @@ fn a_preview_follows_the_number_of_pods() {
             let rollout = format!(
                 "{{strategy: blue-green, blueGreen: {{promote: manual, previewReplicas: {preview}}}}}"
             );
-            let bench = Bench::new(router, 3, &rollout);
-            first(&bench);
-            assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+            let bench = paused(router, 3, &rollout);
             for (replicas, wanted) in [3, 5, 1].into_iter().zip(at) {
                 let _ = bench.ask(Verb::Scale(replicas)).unwrap();
                 assert_eq!(bench.pods(), (wanted, replicas), "previewReplicas {preview} of {replicas}");
@@ -460,7 +450,7 @@ fn a_preview_follows_the_number_of_pods() {
             }
             let _ = bench.ask(Verb::Scale(4)).unwrap();
             assert_eq!(ended(&promote(&bench)), Some(Ended::Healthy));
-            assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(2, 4)]);
+            assert_eq!(serving(&bench), [(2, 4)]);
             bench.sound();
         }
     }
@@ -471,22 +461,20 @@ fn a_preview_follows_the_number_of_pods() {
 fn a_live_slot_that_shrinks_comes_back() {
     let rollout =
         "{strategy: canary, dynamicStable: true, abortDelay: 1s, steps: [{weight: 75}, {pause: {}}]}";
-    let bench = Bench::new(true, 4, rollout);
-    first(&bench);
-    assert_eq!(code(&bench.deploy("v2", Options::default())), 6);
+    let bench = paused(true, 4, rollout);
     assert_eq!(bench.pods(), (3, 1));
     let _ = bench.ask(Verb::Scale(8)).unwrap();
     assert_eq!(bench.pods(), (6, 2));
     let _ = bench.ask(Verb::Scale(4)).unwrap();
     bench.ask(Verb::Abort).unwrap();
-    assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(1, 4)]);
+    assert_eq!(serving(&bench), [(1, 4)]);
     assert_eq!(ended(&bench.ask(Verb::Retry).unwrap()), Some(Ended::Paused));
     assert_eq!(bench.pods(), (3, 1));
     assert_eq!(code(&bench.deploy("v3", Options::default())), 6);
     assert_eq!(bench.state().live.unwrap().revision, 1);
     assert_eq!(bench.pods(), (3, 1));
     assert_eq!(ended(&promote(&bench)), Some(Ended::Healthy));
-    assert_eq!(lock(&bench.world).serving().into_iter().collect::<Vec<_>>(), [(3, 4)]);
+    assert_eq!(serving(&bench), [(3, 4)]);
     bench.sound();
 }
 
